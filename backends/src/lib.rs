@@ -1,0 +1,2 @@
+//! Turbopump.
+pub use turbopump_core as core;

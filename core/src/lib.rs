@@ -1,0 +1,44 @@
+//! Allocation-free, sans-IO building blocks for messaging: the part of Turbopump that runs on
+//! anything from a microcontroller to a server.
+//!
+//! # Layers
+//!
+//! From the bottom up; each layer uses only those above it in this table.
+//!
+//! | module | decides | leaves to its caller |
+//! | --- | --- | --- |
+//! | [`time`] | what an instant is | reading a clock |
+//! | [`backing`] | whether storage is borrowed or owned | how much of it there is |
+//! | [`pool`] | who may use which piece of memory | where the memory comes from |
+//! | [`batch`] | when a batch is closed, retried, given up | running the batch function |
+//! | [`frame`] | where a frame ends | reading and writing bytes |
+//! | [`compress`] | whether a body is worth compressing, how it is inflated | what the bytes mean |
+//! | [`stats`] | how numbers are counted, merged and printed | who reads them |
+//! | [`alert`] | when a rule fires and is resolved | whom to tell |
+//!
+//! # Rules that hold everywhere
+//!
+//! - Nothing here allocates, unless the additive feature `alloc` is on, and then only when owned
+//!   storage is made.
+//! - Nothing here reads a clock or a random source: time is an argument, randomness a seed.
+//! - Every queue, table and loop has a stated bound. What is refused is given back, with an error
+//!   that names the limit and the value.
+//! - Machines have inputs (commands and `handle_*`) and outputs (`poll_*`, all `#[must_use]`).
+//! - Unsafe code lives in [`pool`] only.
+//!
+//! # Features
+//!
+//! | feature | adds |
+//! | --- | --- |
+//! | `alloc` | owned storage, shared pools, the deflate compressor |
+//! | `portable-atomic` | targets without compare-and-swap (thumbv6m) |
+//! | `crc32fast` | a CRC-32 with SIMD and 16 KiB of tables instead of 1 KiB |
+#![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
+
+pub mod backing;
+pub mod random;
+pub mod time;
