@@ -40,5 +40,7 @@
 extern crate alloc;
 
 pub mod backing;
+pub mod pool;
 pub mod random;
+mod sync;
 pub mod time;

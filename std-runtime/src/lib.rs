@@ -1,5 +1,14 @@
 //! What all backends of Turbopump share.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`memory`] | heap-backed pools of buffers and values, with a cache per thread |
+//! | [`clock`] | the system's clocks as one [`Clock`](turbopump_core::time::Clock) |
 #![no_std]
 
+extern crate alloc;
 // Explicit, so that nobody leans on the std prelude by accident and the core's style carries over.
 extern crate std;
+
+pub mod clock;
+pub mod memory;
