@@ -41,4 +41,5 @@ extern crate alloc;
 
 pub mod backing;
 pub mod random;
+pub mod stats;
 pub mod time;
