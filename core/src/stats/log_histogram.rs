@@ -40,8 +40,8 @@ pub struct LogHistogram<const BITS: u32, const BUCKETS: usize> {
 /// Latencies in microseconds up to 67 seconds, quantiles within 12.5 %: 1.6 kB.
 pub type LatencyHistogram = LogHistogram<3, { log_buckets(3, 1 << 26) }>;
 
-/// How many buckets a [`LogHistogram`] with `bits` needs so that `value_max` is not yet in the last,
-/// endless one.
+/// How many buckets a [`LogHistogram`] with `bits` needs so that `value_max` is not yet in the
+/// last, endless one.
 #[must_use]
 pub const fn log_buckets(bits: u32, value_max: u64) -> usize {
     index(bits, value_max) + 2

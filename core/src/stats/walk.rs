@@ -8,7 +8,8 @@ use super::visit::{Source, VisitError, Visitor};
 /// Visits `sources` family by family, in the order in which families first appear in their tables.
 ///
 /// `labels` are added to every sample (`client="x"`). Sources that list the same family may stand
-/// apart and be of different types; all its samples reach the visitor together.
+/// apart and be of different types; all its samples reach the visitor together. Sources that have
+/// nothing in their labels to tell them apart show the same series twice, which scrapers refuse.
 ///
 /// Nothing is stored. The work is bounded by the sources' samples times the families they list,
 /// plus a comparison of every source's table with those before it.

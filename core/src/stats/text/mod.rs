@@ -2,13 +2,13 @@
 //!
 //! | function | format | specification |
 //! | --- | --- | --- |
-//! | [`write_prometheus`] | Prometheus text 0.0.4 | "Exposition formats" of the Prometheus documentation |
-//! | [`write_openmetrics`] | OpenMetrics text 1.0 | the OpenMetrics specification, version 1.0 |
-//! | [`write_influx`] | InfluxDB line protocol | "Line protocol reference" of InfluxDB 1.x |
+//! | [`write_prometheus`] | Prometheus text 0.0.4 | Prometheus documentation, "Exposition" |
+//! | [`write_openmetrics`] | OpenMetrics text 1.0 | OpenMetrics specification 1.0 |
+//! | [`write_influx`] | InfluxDB line protocol | InfluxDB 1.x documentation, "Line protocol" |
 //!
-//! Each decides on names, numbers and escaping, and leaves transport, compression and content type to
-//! its caller ([`PROMETHEUS_CONTENT_TYPE`], [`OPENMETRICS_CONTENT_TYPE`]). Nothing is buffered: the
-//! sink sees many small writes.
+//! Each decides on names, numbers and escaping, and leaves transport, compression and content type
+//! to its caller ([`PROMETHEUS_CONTENT_TYPE`], [`OPENMETRICS_CONTENT_TYPE`]). Nothing is buffered:
+//! the sink sees many small writes.
 
 mod influx;
 mod prometheus;

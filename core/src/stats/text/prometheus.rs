@@ -1,4 +1,5 @@
-//! The two text formats that Prometheus reads; they differ in headers, escaping of help and the end.
+//! The two text formats that Prometheus reads; they differ in headers, escaping of help and the
+//! end.
 
 use core::fmt;
 
@@ -19,8 +20,8 @@ pub const OPENMETRICS_CONTENT_TYPE: &str =
 ///
 /// Numbers are exact: integers have all their digits, scaled ones (microseconds shown as seconds)
 /// the point moved, floats the fewest digits that give the same float back. The bounds of
-/// histograms (`le`) are written as in OpenMetrics, so that a series keeps its labels when a scraper
-/// changes the format.
+/// histograms (`le`) are written as in OpenMetrics, so that a series keeps its labels when a
+/// scraper changes the format.
 ///
 /// # Errors
 ///
@@ -35,8 +36,8 @@ pub fn write_prometheus<S: Source, W: fmt::Write + ?Sized>(
 
 /// Writes `sources` as OpenMetrics text 1.0, `labels` added to every sample.
 ///
-/// As [`write_prometheus`], with the family's name without `_total` in headers, the unit in a header
-/// of its own, and `# EOF` at the end. The optional `_created` samples are left out.
+/// As [`write_prometheus`], with the family's name without `_total` in headers, the unit in a
+/// header of its own, and `# EOF` at the end. The optional `_created` samples are left out.
 ///
 /// # Errors
 ///
