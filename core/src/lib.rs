@@ -39,6 +39,7 @@
 #[cfg(feature = "alloc")]
 extern crate alloc;
 
+pub mod alert;
 pub mod backing;
 pub mod random;
 pub mod stats;

@@ -43,8 +43,8 @@ impl fmt::Display for Kind {
 ///
 /// Shown are base units (seconds, bytes), as Prometheus' naming rules ask; counted are integers in
 /// whatever smaller unit the machine uses. [`Unit::MICROSECONDS`] says both: count microseconds,
-/// show seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// show seconds. The default is [`Unit::NONE`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Unit {
     name: &'static str,
     decimals: u8,
@@ -109,12 +109,13 @@ pub struct Descriptor {
 impl Descriptor {
     /// Checks and makes a descriptor.
     ///
-    /// - `name`: letters, digits and underscores, a letter first (colons belong to recording
-    ///   rules, leading underscores to the formats). A counter's name ends in `_total` and no other
-    ///   name does; no name ends (before `_total`) in what the formats append themselves: `_bucket`,
+    /// - `name`: letters, digits and underscores, a letter first (colons belong to recording rules,
+    ///   leading underscores to the formats). A counter's name ends in `_total` and no other name
+    ///   does; no name ends (before `_total`) in what the formats append themselves: `_bucket`,
     ///   `_count`, `_sum`, `_created`, `_total`. So no two families can share a sample's name.
     /// - `help`: one sentence, not empty.
-    /// - `unit`: if it has a name, then `name` ends in it (before `_total`), as OpenMetrics demands.
+    /// - `unit`: if it has a name, then `name` ends in it (before `_total`), as OpenMetrics
+    ///   demands.
     ///
     /// # Errors
     ///
@@ -182,7 +183,8 @@ impl Descriptor {
     }
 }
 
-/// A [`Descriptor`](crate::stats::Descriptor) whose name, help and unit are checked by the compiler.
+/// A [`Descriptor`](crate::stats::Descriptor) whose name, help and unit are checked by the
+/// compiler.
 ///
 /// Takes what [`Descriptor::new`](crate::stats::Descriptor::new) takes; the unit may be left out.
 ///
@@ -313,6 +315,11 @@ pub(crate) const fn check_characters(name: &str) -> Result<(), DescriptorError> 
         at += 1;
     }
     Ok(())
+}
+
+/// Whether a family could have this name, whatever its kind.
+pub(crate) const fn name_is_valid(name: &str) -> bool {
+    check_characters(name).is_ok()
 }
 
 const fn check_unit(kind: Kind, base: &str, unit: Unit) -> Result<(), DescriptorError> {

@@ -116,6 +116,11 @@ impl<'a> Labels<'a> {
     }
 }
 
+/// Whether a label could have this name.
+pub(crate) fn name_is_valid(name: &str) -> bool {
+    check_characters(name).is_ok() && !RESERVED.contains(&name)
+}
+
 impl fmt::Debug for Labels<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.iter()).finish()

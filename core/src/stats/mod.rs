@@ -6,14 +6,14 @@
 //!
 //! # From a number to a line of text
 //!
-//! 1. A machine keeps [`Counter`]s, [`Gauge`]s and histograms as plain fields and changes them while
-//!    it does its work. They are integers in the smallest unit that matters (microseconds, bytes),
-//!    so that counting needs neither atomics nor floating point.
+//! 1. A machine keeps [`Counter`]s, [`Gauge`]s and histograms as plain fields and changes them
+//!    while it does its work. They are integers in the smallest unit that matters (microseconds,
+//!    bytes), so that counting needs neither atomics nor floating point.
 //! 2. Its `stats()` copies them: a snapshot is a plain copy of the values.
-//! 3. The snapshot implements [`Source`]: a table of [`Descriptor`]s (name, help, kind, unit), and one
-//!    method that hands over every sample.
-//! 4. [`visit_all`] walks any number of sources and calls a [`Visitor`]: the text writers in [`text`],
-//!    the alert rules in [`crate::alert`], or one of your own.
+//! 3. The snapshot implements [`Source`]: a table of [`Descriptor`]s (name, help, kind, unit), and
+//!    one method that hands over every sample.
+//! 4. [`visit_all`] walks any number of sources and calls a [`Visitor`]: the text writers in
+//!    [`text`], the alert rules in [`crate::alert`], or one of your own.
 //!
 //! ```
 //! use turbopump_core::descriptor;
@@ -69,8 +69,9 @@
 //! # Bounds
 //!
 //! Text is bounded by what is visited; [`text::TextLength`] measures it beforehand. A sample has at
-//! most [`LABELS_MAX`] labels. A bad metric name is a compile error ([`descriptor!`](crate::descriptor)),
-//! a bad label name a [`VisitError`]: neither reaches the text.
+//! most [`LABELS_MAX`] labels. A bad metric name is a compile error
+//! ([`descriptor!`](crate::descriptor)), a bad label name a [`VisitError`]: neither reaches the
+//! text.
 
 mod counter;
 mod decimal;
@@ -98,3 +99,7 @@ pub use log_histogram::{LatencyHistogram, LogHistogram, log_buckets};
 pub use samples::Samples;
 pub use visit::{GaugeValue, Series, Source, VisitError, Visitor};
 pub use walk::visit_all;
+
+pub(crate) use descriptor::name_is_valid as metric_name_is_valid;
+pub(crate) use distribution::quantile_of;
+pub(crate) use labels::name_is_valid as label_name_is_valid;
