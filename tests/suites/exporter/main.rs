@@ -1,5 +1,5 @@
-//! The text formats before the programs that read them: `promtool`, Python's `prometheus_client` and
-//! a real InfluxDB. Behind the feature `peers`; `.ci/peers-install` gets all three.
+//! The text formats before the programs that read them: `promtool`, Python's `prometheus_client`
+//! and a real InfluxDB. Behind the feature `peers`; `.ci/peers-install` gets all three.
 //!
 //! One registry holds every kind of metric, several sources per family, numbers at the ends of
 //! their ranges and labels with every character that any of the formats treats specially. Each
@@ -123,8 +123,8 @@ fn influxdb_stores_every_line_and_gives_every_number_back() {
 
 /// Asks for the types of all fields and for all points.
 ///
-/// Each measurement is asked for alone: InfluxDB makes integers floats where one query covers fields
-/// of both types under one name.
+/// Each measurement is asked for alone: InfluxDB makes integers floats where one query covers
+/// fields of both types under one name.
 fn query_of_all(expected: &BTreeMap<Reading, u64>) -> String {
     let names: BTreeSet<&str> = expected.keys().map(Reading::measurement).collect();
     let selects = names.iter().map(|name| format!("SELECT%20*%20FROM%20{name}%20GROUP%20BY%20*"));
