@@ -10,12 +10,14 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use metrics_util::registry::{AtomicStorage, Registry};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
+use turbopump_core::alert::{Engine, Expression, Limits, Operator, Rule, Selector, Term};
 use turbopump_core::descriptor;
 use turbopump_core::random::SplitMix64;
 use turbopump_core::stats::{
     Counter, Decimal, Descriptor, DurationHistogram, Histogram, Kind, LatencyHistogram, Samples,
     Source, Unit, VisitError, text,
 };
+use turbopump_core::time::{Instant, Now};
 
 /// Counting steps in one iteration.
 const OPERATIONS: usize = 1_024;
@@ -289,5 +291,55 @@ fn handle_of<H>(
     make(&Registry::new(AtomicStorage), &metrics::Key::from_name(name))
 }
 
-criterion_group!(benches, counters, histograms, pages);
+/// 20 rules of all sorts over the page of 5,000 counters and gauges and the one of 334 histograms.
+fn alerts(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("stats/alerts");
+    let topics = (0..TOPICS).map(|index| format!("orders-{index}")).collect();
+    let (scalars, distributions) = (Scalars { topics }, distributions());
+    let sources: [&dyn Source; 2] = [&scalars, &distributions];
+    let rules = |count: usize| {
+        const NAMES: [&str; 20] = [
+            "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q",
+            "r", "s", "t",
+        ];
+        NAMES.into_iter().take(count).enumerate().map(|(index, name)| rule(index, name))
+    };
+    for (name, count) in [("20 rules, 5,334 series", 20), ("1 rule, 5,334 series", 1)] {
+        let series_max = 64 * 1_024;
+        let mut engine = Engine::with_rules(rules(count), series_max, Limits::default()).unwrap();
+        let mut second = 0;
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                second += 10;
+                let now = Now::new(Instant::from_ms(second * 1_000), 0);
+                engine.evaluate(now, black_box(&sources), &[]).unwrap().count()
+            });
+        });
+        assert_eq!(engine.untracked_series(), 0);
+    }
+    group.finish();
+}
+
+/// A rule of one of five sorts; of each sort, all but one ask for a single topic.
+fn rule(index: usize, name: &'static str) -> Rule {
+    const MINUTE_US: u64 = 60_000_000;
+    let picked = |selector: Selector| {
+        if index < 5 { selector } else { selector.with("topic", "orders-7") }
+    };
+    let sent = || picked(Selector::new("bench_sent_total"));
+    let failed = picked(Selector::new("bench_failed_total"));
+    let duration = picked(Selector::new("bench_duration_seconds"));
+    let expression = match index % 5 {
+        0 => {
+            Expression::ratio(Term::increase(failed, MINUTE_US), Term::increase(sent(), MINUTE_US))
+        }
+        1 => Term::value(picked(Selector::new("bench_pending"))).into(),
+        2 => Term::rate(sent(), MINUTE_US).into(),
+        3 => Term::quantile_over(duration, 0.99, MINUTE_US).into(),
+        _ => Expression::absent(picked(Selector::new("bench_sent_bytes_total"))),
+    };
+    Rule::when(name, expression, Operator::Above, 1e18).for_us(MINUTE_US).build().unwrap()
+}
+
+criterion_group!(benches, counters, histograms, pages, alerts);
 criterion_main!(benches);
