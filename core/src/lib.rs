@@ -39,8 +39,11 @@
 #[cfg(feature = "alloc")]
 extern crate alloc;
 
+pub mod alert;
 pub mod backing;
+pub mod batch;
 pub mod pool;
 pub mod random;
+pub mod stats;
 mod sync;
 pub mod time;
