@@ -189,13 +189,8 @@ pub struct LoadRule {
 
 impl LoadRule {
     /// Above 0.8 fifty items, below 0.3 two hundred, else one hundred.
-    pub const DEFAULT: Self = Self {
-        high: 0.8,
-        low: 0.3,
-        items_at_high: 50,
-        items_between: 100,
-        items_at_low: 200,
-    };
+    pub const DEFAULT: Self =
+        Self { high: 0.8, low: 0.3, items_at_high: 50, items_between: 100, items_at_low: 200 };
 
     /// How many items close a batch at this load. A load that is no number counts as neither high
     /// nor low.

@@ -65,10 +65,7 @@ pub(super) enum Entries<'e, T> {
 impl<'p, 'e, T> BatchStorage<'p, 'e, T> {
     /// Storage of the caller's.
     #[must_use]
-    pub fn borrowed(
-        places: &'p mut [Place<'e, T>],
-        entries: &'e mut [Option<Entry<T>>],
-    ) -> Self {
+    pub fn borrowed(places: &'p mut [Place<'e, T>], entries: &'e mut [Option<Entry<T>>]) -> Self {
         Self { places: Backing::Borrowed(places), entries: Entries::Borrowed(entries) }
     }
 }
@@ -268,7 +265,8 @@ impl<'p, 'e, T> Places<'p, 'e, T> {
     /// at the same time, the one that was settled first.
     pub(super) fn take_retrying(&mut self, now: crate::time::Instant) -> Option<Batch<'e, T>> {
         let due = |number: &u16| self.retry_at(*number).is_some_and(|at| at <= now);
-        let first = self.retrying_numbers().filter(due).min_by_key(|number| self.retry_at(*number))?;
+        let first =
+            self.retrying_numbers().filter(due).min_by_key(|number| self.retry_at(*number))?;
         // Rebuilds the list without the one: there are few, and this is rare.
         let mut rest = List::EMPTY;
         let mut next = self.retrying.head;

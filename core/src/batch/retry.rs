@@ -47,7 +47,8 @@ impl RetryPolicy {
             }
         };
         // A random part of more than years is no use; the limit keeps the product in range.
-        let random_us = (delay_us.min(US_PER_SECOND << 24) as f64 * self.jitter.clamp(0.0, 1.0)) as u64;
+        let random_us =
+            (delay_us.min(US_PER_SECOND << 24) as f64 * self.jitter.clamp(0.0, 1.0)) as u64;
         Some(delay_us - random.below(random_us.saturating_add(1)).min(delay_us))
     }
 
@@ -102,7 +103,8 @@ mod tests {
         let mut policy = RetryPolicy::DEFAULT.exponential(300_000);
         policy.retries_max = 200;
         let mut random = SplitMix64::new(2);
-        for (attempt, full) in [(0, 50_000), (1, 100_000), (2, 200_000), (3, 300_000), (150, 300_000)]
+        for (attempt, full) in
+            [(0, 50_000), (1, 100_000), (2, 200_000), (3, 300_000), (150, 300_000)]
         {
             let mut seen = [u64::MAX, 0];
             for _ in 0..1_000 {
