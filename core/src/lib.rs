@@ -40,5 +40,6 @@
 extern crate alloc;
 
 pub mod backing;
+pub mod frame;
 pub mod random;
 pub mod time;
