@@ -28,13 +28,11 @@ pub struct InflateState {
 impl InflateState {
     /// A state that is ready for use.
     ///
-    /// It is returned by value, so without optimisation it crosses the stack.
+    /// It is returned by value, so it may cross the stack.
     #[inline]
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            decompressor: DecompressorOxide::new(),
-        }
+        Self::default()
     }
 
     /// Makes a state in memory of the caller's. With optimisation it is built where it stays.
@@ -43,18 +41,22 @@ impl InflateState {
         slot.write(Self::new())
     }
 
-    /// Makes a state on the heap. With optimisation it is built where it stays.
+    /// Makes a state on the heap. It crosses the stack once on its way there.
     #[cfg(feature = "alloc")]
     #[inline]
     #[must_use]
     pub fn new_boxed() -> Box<Self> {
-        Box::write(Box::new_uninit(), Self::new())
+        Box::new(Self::new())
     }
 }
 
 impl Default for InflateState {
+    // Always, as in the crate below, so that a slot is filled in place.
+    #[inline(always)]
     fn default() -> Self {
-        Self::new()
+        Self {
+            decompressor: DecompressorOxide::default(),
+        }
     }
 }
 
