@@ -95,7 +95,10 @@ impl InflateError {
 impl fmt::Display for InflateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::Header { at, problem } => write!(f, "bad header at byte {at}: {problem}"),
+            Self::Header { at, problem } => write!(
+                f,
+                "bad header at byte {at}, {problem}: find out which format the sender uses"
+            ),
             Self::Corrupt { at } => {
                 write!(
                     f,
@@ -226,7 +229,10 @@ impl fmt::Display for CompressError {
             ),
             Self::Level { level } => write!(f, "compression level {level}: use 1 to 9"),
             Self::Unsupported { format } => {
-                write!(f, "the format {format} is not supported by this compressor")
+                write!(
+                    f,
+                    "the format {format} is not known here: use its own compressor"
+                )
             }
             Self::Failed { reason } => write!(f, "the compressor failed: {reason}"),
         }

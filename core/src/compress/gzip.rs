@@ -365,6 +365,16 @@ mod tests {
     }
 
     #[test]
+    fn an_extra_field_may_be_empty_and_end_the_header() {
+        let mut parser = HeaderParser::new();
+        let header = b"\x1f\x8b\x08\x04\0\0\0\0\0\xff\0\0";
+        assert_eq!(parser.update(&header[..11]), Ok(11));
+        assert!(!parser.is_done());
+        assert_eq!(parser.update(&header[11..]), Ok(1));
+        assert!(parser.is_done());
+    }
+
+    #[test]
     fn the_checksum_of_the_header_is_verified() {
         let (bytes, len) = with_checksum(FULL);
         // Bytes whose value does not say where the next field is.

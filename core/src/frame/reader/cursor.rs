@@ -4,7 +4,8 @@ use core::iter::FusedIterator;
 
 use crate::frame::{FrameError, Frames, Header};
 
-/// The whole frames that a [`Reader`](super::Reader) has received; made by [`Reader::frames`](super::Reader::frames).
+/// The whole frames that a reader has received; made by
+/// [`Reader::frames`](super::Reader::frames).
 ///
 /// After an error, which poisons the reader, the iterator ends.
 #[derive(Debug)]
