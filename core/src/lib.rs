@@ -9,6 +9,7 @@
 //! | --- | --- | --- |
 //! | [`time`] | what an instant is | reading a clock |
 //! | [`backing`] | whether storage is borrowed or owned | how much of it there is |
+//! | [`checksum`] | how a CRC-32 is computed | what it is compared with |
 //! | [`pool`] | who may use which piece of memory | where the memory comes from |
 //! | [`batch`] | when a batch is closed, retried, given up | running the batch function |
 //! | [`frame`] | where a frame ends | reading and writing bytes |
@@ -42,6 +43,9 @@ extern crate alloc;
 pub mod alert;
 pub mod backing;
 pub mod batch;
+pub mod checksum;
+pub mod compress;
+pub mod frame;
 pub mod pool;
 pub mod random;
 pub mod stats;

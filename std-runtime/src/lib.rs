@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`memory`] | heap-backed pools of buffers and values, with a cache per thread |
 //! | [`clock`] | the system's clocks as one [`Clock`](turbopump_core::time::Clock) |
+//! | `compress` | zlib-rs behind the core's compressor traits (feature `zlib-rs`) |
 #![no_std]
 
 extern crate alloc;
@@ -11,4 +12,6 @@ extern crate alloc;
 extern crate std;
 
 pub mod clock;
+#[cfg(feature = "zlib-rs")]
+pub mod compress;
 pub mod memory;

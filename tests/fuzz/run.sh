@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Runs each fuzz target for SECONDS and fails on a finding. The input that showed it is kept in
+# tests/fuzz/artifacts; run it alone with
+#   FUZZ_TARGET=<target> cargo +nightly fuzz run --fuzz-dir tests/fuzz all <file>
+set -euo pipefail
+
+if [ $# -ne 1 ]; then
+    echo "usage: $0 SECONDS" >&2
+    exit 2
+fi
+seconds=$1
+cd "$(dirname "$0")/../.."
+fuzz=tests/fuzz
+
+if ! rustup toolchain list | grep -q '^nightly'; then
+    rustup toolchain install nightly --profile minimal
+fi
+if ! cargo fuzz --version >/dev/null 2>&1; then
+    cargo install cargo-fuzz --locked
+fi
+
+cargo +nightly fuzz build --fuzz-dir "$fuzz" all
+for seeds in "$fuzz"/seeds/*/; do
+    target=$(basename "$seeds")
+    # What is found on the way is kept for the next run, but not in the repository.
+    corpus=$fuzz/corpus/$target
+    artifacts=$fuzz/artifacts/$target/
+    mkdir -p "$corpus" "$artifacts"
+    echo "fuzzing $target for $seconds s"
+    FUZZ_TARGET=$target cargo +nightly fuzz run --fuzz-dir "$fuzz" all "$corpus" "$seeds" -- \
+        -max_total_time="$seconds" -max_len=4096 -timeout=20 -artifact_prefix="$artifacts" \
+        -print_final_stats=1
+done
