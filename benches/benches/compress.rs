@@ -19,16 +19,8 @@ const LEVELS: [u8; 3] = [1, 5, 9];
 
 /// Orders as a shop would send them: keys repeat, numbers and names vary.
 fn text(len: usize) -> Vec<u8> {
-    const WORDS: [&str; 8] = [
-        "created",
-        "paid",
-        "packed",
-        "shipped",
-        "delivered",
-        "returned",
-        "Berlin",
-        "Tokyo",
-    ];
+    const WORDS: [&str; 8] =
+        ["created", "paid", "packed", "shipped", "delivered", "returned", "Berlin", "Tokyo"];
     let mut random = SplitMix64::new(11);
     let mut text = String::new();
     while text.len() < len {
@@ -62,22 +54,15 @@ fn compress(group: &mut BenchmarkGroup<'_, WallTime>, text: &[u8]) {
         group.bench_function(name, |b| {
             b.iter(|| ours.compress(black_box(text), &mut output).unwrap());
         });
-        group.bench_function(
-            format!("Deflate, level {level}, a new one each time"),
-            |b| {
-                b.iter(|| {
-                    let mut ours = Deflate::new(Format::Zlib, level).unwrap();
-                    ours.compress(black_box(text), &mut output).unwrap()
-                });
-            },
-        );
+        group.bench_function(format!("Deflate, level {level}, a new one each time"), |b| {
+            b.iter(|| {
+                let mut ours = Deflate::new(Format::Zlib, level).unwrap();
+                ours.compress(black_box(text), &mut output).unwrap()
+            });
+        });
         let mut zlib_rs = ZlibRsDeflate::new(Format::Zlib, level).unwrap();
         let name = format!("ZlibRsDeflate, level {level}");
-        print_ratio(
-            &name,
-            text.len(),
-            zlib_rs.compress(text, &mut output).unwrap(),
-        );
+        print_ratio(&name, text.len(), zlib_rs.compress(text, &mut output).unwrap());
         group.bench_function(name, |b| {
             b.iter(|| zlib_rs.compress(black_box(text), &mut output).unwrap());
         });
@@ -85,8 +70,7 @@ fn compress(group: &mut BenchmarkGroup<'_, WallTime>, text: &[u8]) {
         group.bench_function(format!("flate2, level {level}"), |b| {
             b.iter(|| {
                 peer.reset();
-                peer.compress(black_box(text), &mut output, FlushCompress::Finish)
-                    .unwrap();
+                peer.compress(black_box(text), &mut output, FlushCompress::Finish).unwrap();
                 peer.total_out()
             });
         });
@@ -108,10 +92,7 @@ fn decompress(group: &mut BenchmarkGroup<'_, WallTime>, text: &[u8]) {
 
     let mut ours = Inflate::new(Format::Zlib, InflateState::new_boxed()).unwrap();
     group.bench_function("Inflate", |b| {
-        b.iter(|| {
-            ours.decompress(black_box(&compressed), &mut output)
-                .unwrap()
-        });
+        b.iter(|| ours.decompress(black_box(&compressed), &mut output).unwrap());
     });
     group.bench_function("Inflate, in pieces of 512 bytes", |b| {
         b.iter(|| {
@@ -125,40 +106,28 @@ fn decompress(group: &mut BenchmarkGroup<'_, WallTime>, text: &[u8]) {
     group.bench_function("Inflate, a new one each time", |b| {
         b.iter(|| {
             let mut ours = Inflate::new(Format::Zlib, InflateState::new_boxed()).unwrap();
-            ours.decompress(black_box(&compressed), &mut output)
-                .unwrap()
+            ours.decompress(black_box(&compressed), &mut output).unwrap()
         });
     });
     let mut zlib_rs = ZlibRsInflate::new(Format::Zlib).unwrap();
     group.bench_function("ZlibRsInflate", |b| {
-        b.iter(|| {
-            zlib_rs
-                .decompress(black_box(&compressed), &mut output)
-                .unwrap()
-        });
+        b.iter(|| zlib_rs.decompress(black_box(&compressed), &mut output).unwrap());
     });
     let mut peer = flate2::Decompress::new(true);
     group.bench_function("flate2", |b| {
         b.iter(|| {
             peer.reset(true);
-            peer.decompress(black_box(&compressed), &mut output, FlushDecompress::Finish)
-                .unwrap();
+            peer.decompress(black_box(&compressed), &mut output, FlushDecompress::Finish).unwrap();
             peer.total_out()
         });
     });
     assert_eq!(output, text);
 
     let mut gzip = vec![0; compressed_len_max(Format::Gzip, text.len()).unwrap()];
-    let len = Deflate::new(Format::Gzip, 5)
-        .unwrap()
-        .compress(text, &mut gzip)
-        .unwrap();
+    let len = Deflate::new(Format::Gzip, 5).unwrap().compress(text, &mut gzip).unwrap();
     let mut ours = Inflate::new(Format::Gzip, InflateState::new_boxed()).unwrap();
     group.bench_function("Inflate, gzip", |b| {
-        b.iter(|| {
-            ours.decompress(black_box(&gzip[..len]), &mut output)
-                .unwrap()
-        });
+        b.iter(|| ours.decompress(black_box(&gzip[..len]), &mut output).unwrap());
     });
 
     let lz4 = lz4_flex::block::compress(text);
@@ -175,10 +144,7 @@ fn codecs(criterion: &mut Criterion) {
     for kib in [1, 16] {
         let text = text(kib << 10);
         for (name, bench) in [
-            (
-                "compress",
-                compress as fn(&mut BenchmarkGroup<'_, WallTime>, &[u8]),
-            ),
+            ("compress", compress as fn(&mut BenchmarkGroup<'_, WallTime>, &[u8])),
             ("decompress", decompress),
             ("checksum", checksum),
         ] {

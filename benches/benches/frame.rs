@@ -24,9 +24,7 @@ fn header() -> LengthField {
 }
 
 fn codec() -> LengthDelimitedCodec {
-    LengthDelimitedCodec::builder()
-        .max_frame_length(FRAME_BYTES_MAX)
-        .new_codec()
+    LengthDelimitedCodec::builder().max_frame_length(FRAME_BYTES_MAX).new_codec()
 }
 
 fn window() -> Vec<u8> {
@@ -85,10 +83,7 @@ fn receive(group: &mut BenchmarkGroup<'_, WallTime>) {
             let window = reader.receive_buffer_bulk().unwrap();
             window[..WINDOW_BYTES].copy_from_slice(black_box(&stream));
             reader.commit(WINDOW_BYTES).unwrap();
-            reader
-                .frames()
-                .map(|frame| touch(frame.unwrap()))
-                .sum::<u64>()
+            reader.frames().map(|frame| touch(frame.unwrap())).sum::<u64>()
         });
     });
     group.bench_function("Reader, exact windows", |b| {
@@ -165,10 +160,7 @@ fn write(group: &mut BenchmarkGroup<'_, WallTime>) {
 
 fn frame(criterion: &mut Criterion) {
     for (name, bench) in [
-        (
-            "frame/find in 64 KiB",
-            find as fn(&mut BenchmarkGroup<'_, WallTime>),
-        ),
+        ("frame/find in 64 KiB", find as fn(&mut BenchmarkGroup<'_, WallTime>)),
         ("frame/receive 64 KiB", receive),
         ("frame/write", write),
     ] {

@@ -81,11 +81,6 @@ impl<T> fmt::Debug for Backing<'_, T> {
             #[cfg(feature = "alloc")]
             Self::Owned(_) => "owned",
         };
-        write!(
-            f,
-            "{} x {} ({kind})",
-            self.len(),
-            core::any::type_name::<T>()
-        )
+        write!(f, "{} x {} ({kind})", self.len(), core::any::type_name::<T>())
     }
 }

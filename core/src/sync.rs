@@ -35,3 +35,15 @@ macro_rules! const_unless_loom {
     };
 }
 pub(crate) use const_unless_loom;
+
+/// An array of so many times the same constructor's value, made as the place allows.
+macro_rules! array_of {
+    ($value:expr; $count:expr) => {{
+        #[cfg(not(loom))]
+        let array = [const { $value }; $count];
+        #[cfg(loom)]
+        let array = core::array::from_fn(|_| $value);
+        array
+    }};
+}
+pub(crate) use array_of;

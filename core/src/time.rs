@@ -68,12 +68,7 @@ impl fmt::Debug for Instant {
         if *self == Self::NEVER {
             return f.write_str("never");
         }
-        write!(
-            f,
-            "{}.{:06}s",
-            self.0 / US_PER_SECOND,
-            self.0 % US_PER_SECOND
-        )
+        write!(f, "{}.{:06}s", self.0 / US_PER_SECOND, self.0 % US_PER_SECOND)
     }
 }
 
@@ -132,25 +127,18 @@ impl ManualClock {
     /// A clock at [`Instant::ZERO`] whose wall time is `unix_ms`.
     #[must_use]
     pub const fn starting_at_unix_ms(unix_ms: u64) -> Self {
-        Self {
-            elapsed_us: core::cell::Cell::new(0),
-            started_unix_ms: unix_ms,
-        }
+        Self { elapsed_us: core::cell::Cell::new(0), started_unix_ms: unix_ms }
     }
 
     /// Moves both clocks forward by `us` microseconds.
     pub fn advance_us(&self, us: u64) {
-        self.elapsed_us
-            .set(self.elapsed_us.get().saturating_add(us));
+        self.elapsed_us.set(self.elapsed_us.get().saturating_add(us));
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Now {
         let us = self.elapsed_us.get();
-        Now::new(
-            Instant::from_us(us),
-            self.started_unix_ms.saturating_add(us / US_PER_MS),
-        )
+        Now::new(Instant::from_us(us), self.started_unix_ms.saturating_add(us / US_PER_MS))
     }
 }

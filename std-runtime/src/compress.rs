@@ -49,12 +49,7 @@ impl ZlibRsDeflate {
             return Err(CompressError::Level { level });
         }
         let deflate = Deflate::new(level.into(), has_zlib_header, WINDOW_BITS);
-        Ok(Self {
-            deflate,
-            format,
-            level,
-            used: false,
-        })
+        Ok(Self { deflate, format, level, used: false })
     }
 
     /// The level it was made with.
@@ -68,27 +63,19 @@ impl ZlibRsDeflate {
             self.deflate.reset();
         }
         self.used = true;
-        let limit = CompressError::OutputLimit {
-            limit_bytes: output.len(),
-        };
+        let limit = CompressError::OutputLimit { limit_bytes: output.len() };
         loop {
             let (taken, written) = (self.deflate.total_in(), self.deflate.total_out());
             let rest = &input[taken as usize..];
             let piece = &rest[..rest.len().min(PIECE_BYTES_MAX)];
             let is_last = piece.len() == rest.len();
-            let flush = if is_last {
-                DeflateFlush::Finish
-            } else {
-                DeflateFlush::NoFlush
-            };
+            let flush = if is_last { DeflateFlush::Finish } else { DeflateFlush::NoFlush };
             let room = &mut output[written as usize..];
             match self.deflate.compress(piece, room, flush) {
                 Ok(Status::StreamEnd) => return Ok(self.deflate.total_out() as usize),
                 Ok(_) => {}
                 Err(error) => {
-                    return Err(CompressError::Failed {
-                        reason: error.as_str(),
-                    });
+                    return Err(CompressError::Failed { reason: error.as_str() });
                 }
             }
             if (taken, written) == (self.deflate.total_in(), self.deflate.total_out()) {
@@ -140,10 +127,7 @@ impl ZlibRsInflate {
     pub fn new(format: Format) -> Result<Self, InflateError> {
         let has_zlib_header =
             has_zlib_header(format).ok_or(InflateError::Unsupported { format })?;
-        Ok(Self {
-            inflate: Inflate::new(has_zlib_header, WINDOW_BITS),
-            format,
-        })
+        Ok(Self { inflate: Inflate::new(has_zlib_header, WINDOW_BITS), format })
     }
 
     /// Inflates the stream at the front of `input`; returns its length and that of the result.
@@ -175,9 +159,7 @@ impl ZlibRsInflate {
     fn has_more_output(&mut self) -> bool {
         let written = self.inflate.total_out();
         // Whatever it says, only whether it writes is of interest.
-        let _ = self
-            .inflate
-            .decompress(&[], &mut [0], InflateFlush::NoFlush);
+        let _ = self.inflate.decompress(&[], &mut [0], InflateFlush::NoFlush);
         self.inflate.total_out() > written
     }
 
@@ -188,21 +170,15 @@ impl ZlibRsInflate {
         let checksum = input.get(..end).and_then(<[u8]>::last_chunk).copied();
         let message = self.inflate.error_message();
         match (error, checksum) {
-            (zlib_rs::InflateError::NeedDict { .. }, _) => InflateError::Header {
-                at,
-                problem: HeaderProblem::NotZlib,
-            },
-            _ if self.format == Format::Zlib && at <= 2 => InflateError::Header {
-                at,
-                problem: HeaderProblem::NotZlib,
-            },
+            (zlib_rs::InflateError::NeedDict { .. }, _) => {
+                InflateError::Header { at, problem: HeaderProblem::NotZlib }
+            }
+            _ if self.format == Format::Zlib && at <= 2 => {
+                InflateError::Header { at, problem: HeaderProblem::NotZlib }
+            }
             (_, Some(checksum)) if message == Some("incorrect data check") => {
                 let (expected, found) = (u32::from_be_bytes(checksum), adler32(1, output));
-                InflateError::Checksum {
-                    at,
-                    expected,
-                    found,
-                }
+                InflateError::Checksum { at, expected, found }
             }
             _ => InflateError::Corrupt { at },
         }
@@ -230,9 +206,7 @@ impl Decompress for ZlibRsInflate {
 
 impl fmt::Debug for ZlibRsInflate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ZlibRsInflate")
-            .field("format", &self.format)
-            .finish_non_exhaustive()
+        f.debug_struct("ZlibRsInflate").field("format", &self.format).finish_non_exhaustive()
     }
 }
 

@@ -95,9 +95,7 @@ fn in_pieces(format: Format, input: &[u8], room: usize, pieces: &[usize]) -> Res
 
 fn by_zlib_rs(format: Format, input: &[u8], room: usize) -> Restored {
     let mut output = vec![0; room];
-    let len = ZlibRsInflate::new(format)
-        .unwrap()
-        .decompress(input, &mut output)?;
+    let len = ZlibRsInflate::new(format).unwrap().decompress(input, &mut output)?;
     output.truncate(len);
     Ok(output)
 }
@@ -232,11 +230,7 @@ fn every_single_bit_flip_and_truncation_is_noticed() {
             let mut damaged = stream.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
             let result = in_one_go(format, &damaged, 2_000);
-            assert_eq!(
-                in_pieces(format, &damaged, 2_000, &pieces),
-                result,
-                "{format}, bit {bit}"
-            );
+            assert_eq!(in_pieces(format, &damaged, 2_000, &pieces), result, "{format}, bit {bit}");
             // Bits of a gzip header that say nothing about the data: text or not, time, level,
             // system.
             let is_remark = format == Format::Gzip && (bit == 24 || (32..80).contains(&bit));
@@ -248,16 +242,8 @@ fn every_single_bit_flip_and_truncation_is_noticed() {
         }
         for len in 0..stream.len() {
             let truncated = Err(InflateError::Truncated { at: len as u64 });
-            assert_eq!(
-                in_one_go(format, &stream[..len], 2_000),
-                truncated,
-                "{format}"
-            );
-            assert_eq!(
-                by_zlib_rs(format, &stream[..len], 2_000),
-                truncated,
-                "{format}"
-            );
+            assert_eq!(in_one_go(format, &stream[..len], 2_000), truncated, "{format}");
+            assert_eq!(by_zlib_rs(format, &stream[..len], 2_000), truncated, "{format}");
         }
     }
 }
@@ -292,10 +278,9 @@ fn both_implementations_give_the_same_errors() {
         }
     }
     let dictionary = [0x78, 0xbb, 0, 0, 0, 0];
-    for refused in [
-        in_one_go(Format::Zlib, &dictionary, 10),
-        by_zlib_rs(Format::Zlib, &dictionary, 10),
-    ] {
+    for refused in
+        [in_one_go(Format::Zlib, &dictionary, 10), by_zlib_rs(Format::Zlib, &dictionary, 10)]
+    {
         let problem = HeaderProblem::NotZlib;
         assert!(matches!(refused, Err(InflateError::Header { problem: p, .. }) if p == problem));
     }
@@ -339,27 +324,12 @@ impl Drop for Folder {
 
 #[test]
 fn the_gzip_program_and_we_understand_each_other() {
-    for body in [
-        text(0),
-        text(1),
-        text(5_000),
-        text(300_000),
-        vec![0; 100_000],
-    ] {
+    for body in [text(0), text(1), text(5_000), text(300_000), vec![0; 100_000]] {
         for level in 1..=9 {
             let theirs = gzip_program(&["-c", &format!("-{level}")], &body);
-            assert_eq!(
-                in_one_go(Format::Gzip, &theirs, body.len()),
-                Ok(body.clone())
-            );
-            assert_eq!(
-                in_pieces(Format::Gzip, &theirs, body.len(), &[1_000]),
-                Ok(body.clone())
-            );
-            assert_eq!(
-                by_zlib_rs(Format::Gzip, &theirs, body.len()),
-                Ok(body.clone())
-            );
+            assert_eq!(in_one_go(Format::Gzip, &theirs, body.len()), Ok(body.clone()));
+            assert_eq!(in_pieces(Format::Gzip, &theirs, body.len(), &[1_000]), Ok(body.clone()));
+            assert_eq!(by_zlib_rs(Format::Gzip, &theirs, body.len()), Ok(body.clone()));
 
             let ours = compress(&mut Deflate::new(Format::Gzip, level).unwrap(), &body);
             assert_eq!(gzip_program(&["-dc"], &ours), body);
@@ -380,19 +350,12 @@ fn names_and_several_members_by_the_gzip_program() {
         gzip_program(&["-N", path.to_str().unwrap()], &[]);
         let member = fs::read(folder.0.join(format!("{name}.gz"))).unwrap();
         assert_eq!(member[3], 8, "a name and nothing else");
-        assert!(
-            member
-                .windows(name.len())
-                .any(|window| window == name.as_bytes())
-        );
+        assert!(member.windows(name.len()).any(|window| window == name.as_bytes()));
         stream.extend(member);
     }
     let both = [first, second].concat();
     assert_eq!(in_one_go(Format::Gzip, &stream, 5_000), Ok(both.clone()));
-    assert_eq!(
-        in_pieces(Format::Gzip, &stream, 5_000, &[1, 17]),
-        Ok(both.clone())
-    );
+    assert_eq!(in_pieces(Format::Gzip, &stream, 5_000, &[1, 17]), Ok(both.clone()));
     assert_eq!(by_zlib_rs(Format::Gzip, &stream, 5_000), Ok(both));
 }
 
@@ -422,18 +385,10 @@ fn every_combination_of_header_options() {
     let body = text(100);
     for flags in 0..32 {
         let stream = member(flags, &body);
-        assert_eq!(
-            gzip_program(&["-dc"], &stream),
-            body,
-            "the member is a correct one"
-        );
+        assert_eq!(gzip_program(&["-dc"], &stream), body, "the member is a correct one");
         for piece in 1..stream.len() {
             let restored = in_pieces(Format::Gzip, &stream, 100, &[piece]);
-            assert_eq!(
-                restored,
-                Ok(body.clone()),
-                "flags {flags:#b} in pieces of {piece}"
-            );
+            assert_eq!(restored, Ok(body.clone()), "flags {flags:#b} in pieces of {piece}");
         }
         assert_eq!(by_zlib_rs(Format::Gzip, &stream, 100), Ok(body.clone()));
         // A bit of the time is wrong: only the header's checksum can know.
@@ -444,10 +399,7 @@ fn every_combination_of_header_options() {
             let problem = refused.unwrap_err();
             let is_checksum = matches!(
                 problem,
-                InflateError::Header {
-                    problem: HeaderProblem::Checksum { .. },
-                    ..
-                }
+                InflateError::Header { problem: HeaderProblem::Checksum { .. }, .. }
             );
             assert!(is_checksum, "{problem}");
         } else {
@@ -462,9 +414,7 @@ fn bomb() -> Vec<u8> {
     let zeros = vec![0; 1 << 20];
     let mut mebibyte = Vec::with_capacity(100_000);
     let mut compressor = Flate2Compress::new(Compression::best(), false);
-    compressor
-        .compress_vec(&zeros, &mut mebibyte, FlushCompress::Full)
-        .unwrap();
+    compressor.compress_vec(&zeros, &mut mebibyte, FlushCompress::Full).unwrap();
     assert_eq!(compressor.total_in(), 1 << 20);
     let mut bomb = mebibyte.repeat(1_024);
     bomb.extend_from_slice(&[3, 0]);
@@ -489,11 +439,9 @@ fn bombs_are_stopped_at_the_bound() {
     assert_eq!(inflated, 1 << 30);
     assert!(bomb.len() < 2 << 20);
 
-    for (format, front) in [
-        (Format::Raw, &[][..]),
-        (Format::Zlib, &[0x78, 0xda]),
-        (Format::Gzip, &gzip::HEADER),
-    ] {
+    for (format, front) in
+        [(Format::Raw, &[][..]), (Format::Zlib, &[0x78, 0xda]), (Format::Gzip, &gzip::HEADER)]
+    {
         let stream = [front, &bomb].concat();
         for limit in [0, 1, 1_000, 1 << 16] {
             for refused in [
@@ -520,20 +468,11 @@ impl Compress for RunLength {
     }
 
     fn compress(&mut self, input: &[u8], output: &mut [u8]) -> Result<usize, CompressError> {
-        let limit = CompressError::OutputLimit {
-            limit_bytes: output.len(),
-        };
+        let limit = CompressError::OutputLimit { limit_bytes: output.len() };
         let (mut len, mut rest) = (0, input);
         while let Some(byte) = rest.first() {
-            let run = rest
-                .iter()
-                .take(255)
-                .take_while(|next| *next == byte)
-                .count();
-            output
-                .get_mut(len..len + 2)
-                .ok_or(limit)?
-                .copy_from_slice(&[run as u8, *byte]);
+            let run = rest.iter().take(255).take_while(|next| *next == byte).count();
+            output.get_mut(len..len + 2).ok_or(limit)?.copy_from_slice(&[run as u8, *byte]);
             len += 2;
             rest = &rest[run..];
         }
@@ -584,17 +523,10 @@ fn codecs_can_come_from_outside() {
         assert_eq!(compressor.format(), decompressor.format());
         let (mut compressed, mut restored) = (vec![0; 4_000], vec![0; 4_000]);
         let policy = Policy::default();
-        let encoded = policy
-            .encode(&mut *compressor, &body, &mut compressed)
-            .unwrap();
-        let Encoded::Compressed(len) = encoded else {
-            panic!("{encoded:?}")
-        };
+        let encoded = policy.encode(&mut *compressor, &body, &mut compressed).unwrap();
+        let Encoded::Compressed(len) = encoded else { panic!("{encoded:?}") };
         assert!(len < 100);
-        assert_eq!(
-            decompressor.decompress(&compressed[..len], &mut restored),
-            Ok(body.len())
-        );
+        assert_eq!(decompressor.decompress(&compressed[..len], &mut restored), Ok(body.len()));
         assert_eq!(restored, body);
 
         let encoded = policy.encode(&mut *compressor, &noise, &mut compressed);
@@ -610,10 +542,7 @@ fn formats_a_codec_does_not_know_are_refused() {
     let unsupported = CompressError::Unsupported { format };
     assert_eq!(Deflate::new(format, 5).unwrap_err(), unsupported);
     assert_eq!(ZlibRsDeflate::new(format, 5).unwrap_err(), unsupported);
-    assert_eq!(
-        ZlibRsDeflate::new(Format::Raw, 0).unwrap_err(),
-        CompressError::Level { level: 0 }
-    );
+    assert_eq!(ZlibRsDeflate::new(Format::Raw, 0).unwrap_err(), CompressError::Level { level: 0 });
     let unsupported = InflateError::Unsupported { format };
     assert_eq!(ZlibRsInflate::new(format).unwrap_err(), unsupported);
     assert_eq!(in_one_go(format, &[], 0), Err(unsupported));

@@ -36,11 +36,7 @@ impl Protocol {
             if self.little_endian {
                 field.reverse();
             }
-            let fill = if self.signed && field[0] >= 0x80 {
-                0xff
-            } else {
-                0
-            };
+            let fill = if self.signed && field[0] >= 0x80 { 0xff } else { 0 };
             let mut sixteen = [fill; 16];
             sixteen[16 - self.width..].copy_from_slice(&field);
             let value = i128::from_be_bytes(sixteen);
@@ -62,31 +58,18 @@ impl Protocol {
     }
 
     fn error(&self, stopped: Stopped, at: u64) -> Option<FrameError> {
-        let &Self {
-            frame_bytes_max, ..
-        } = self;
+        let &Self { frame_bytes_max, .. } = self;
         let frame_bytes_min = self.field.frame_bytes_min();
         Some(match stopped {
             Stopped::Missing(_) => return None,
-            Stopped::Negative(value) => FrameError::Negative {
-                at,
-                value: value as i64,
-            },
+            Stopped::Negative(value) => FrameError::Negative { at, value: value as i64 },
             Stopped::Oversize(frame_bytes) => {
                 let frame_bytes = u64::try_from(frame_bytes).unwrap_or(u64::MAX);
-                FrameError::Oversize {
-                    at,
-                    frame_bytes,
-                    frame_bytes_max,
-                }
+                FrameError::Oversize { at, frame_bytes, frame_bytes_max }
             }
             Stopped::TooShort(frame_bytes) => {
                 let frame_bytes = frame_bytes as i64;
-                FrameError::TooShort {
-                    at,
-                    frame_bytes,
-                    frame_bytes_min,
-                }
+                FrameError::TooShort { at, frame_bytes, frame_bytes_min }
             }
         })
     }
@@ -108,9 +91,7 @@ impl Protocol {
         let longest = self.frame_bytes_max - self.header_bytes;
         let mut storage = vec![0; self.frame_bytes_max];
         let mut writer = FrameWriter::new(&mut storage[..], header.len()).unwrap();
-        writer
-            .extend_from_slice(&body[..body.len().min(longest)])
-            .unwrap();
+        writer.extend_from_slice(&body[..body.len().min(longest)]).unwrap();
         while writer.body_len() < shortest {
             writer.extend_from_slice(&[0]).unwrap();
         }
@@ -139,14 +120,8 @@ fn protocol() -> impl Strategy<Value = Protocol> {
     (numbers, any::<bool>(), any::<bool>(), counts).prop_filter_map(
         "the numbers must fit together",
         |((offset, width, more, frame_bytes_max), little_endian, signed, counts)| {
-            let builder = LengthField::builder(frame_bytes_max)
-                .offset(offset)
-                .width(width);
-            let builder = if little_endian {
-                builder.little_endian()
-            } else {
-                builder
-            };
+            let builder = LengthField::builder(frame_bytes_max).offset(offset).width(width);
+            let builder = if little_endian { builder.little_endian() } else { builder };
             let builder = if signed { builder.signed() } else { builder };
             let end = offset + width;
             let (adjustment, header_bytes) = match counts {
@@ -155,11 +130,7 @@ fn protocol() -> impl Strategy<Value = Protocol> {
                 Counts::Adjusted(bytes) => (bytes, end + more),
                 _ => (0, end + more),
             };
-            let field = builder
-                .counts(counts)
-                .header_bytes(header_bytes)
-                .build()
-                .ok()?;
+            let field = builder.counts(counts).header_bytes(header_bytes).build().ok()?;
             Some(Protocol {
                 field,
                 offset,
@@ -183,11 +154,7 @@ struct Read {
 }
 
 fn reads() -> impl Strategy<Value = Vec<Read>> {
-    let read = (
-        any::<bool>(),
-        prop_oneof![1_usize..4, 1_usize..300],
-        any::<bool>(),
-    )
+    let read = (any::<bool>(), prop_oneof![1_usize..4, 1_usize..300], any::<bool>())
         .prop_map(|(bulk, bytes, drain)| Read { bulk, bytes, drain });
     vec(read, 1..20)
 }
@@ -201,19 +168,12 @@ fn receive(
     let mut rest = stream;
     let mut frames = Vec::new();
     for read in reads.iter().cycle() {
-        let window = if read.bulk {
-            reader.receive_buffer_bulk()
-        } else {
-            reader.receive_buffer()
-        };
+        let window = if read.bulk { reader.receive_buffer_bulk() } else { reader.receive_buffer() };
         let window = match window {
             Ok(window) => window,
             Err(error) => return (frames, Some(error)),
         };
-        assert!(
-            !window.is_empty(),
-            "an empty window would look like the end of the stream"
-        );
+        assert!(!window.is_empty(), "an empty window would look like the end of the stream");
         let bytes = read.bytes.min(window.len()).min(rest.len());
         let (now, later) = rest.split_at(bytes);
         window[..bytes].copy_from_slice(now);
@@ -250,16 +210,9 @@ fn stream(
     cut: Index,
     noise: &[u8],
 ) -> Vec<u8> {
-    let mut stream: Vec<u8> = bodies
-        .iter()
-        .flat_map(|body| protocol.frame(body))
-        .collect();
+    let mut stream: Vec<u8> = bodies.iter().flat_map(|body| protocol.frame(body)).collect();
     let (low, beyond) = edge;
-    let limit = if low {
-        protocol.field.frame_bytes_min()
-    } else {
-        protocol.frame_bytes_max
-    };
+    let limit = if low { protocol.field.frame_bytes_min() } else { protocol.frame_bytes_max };
     stream.extend(protocol.announce(limit as i64 + beyond));
     stream.extend_from_slice(noise);
     stream.truncate(cut.index(stream.len() * 2 + 1));
@@ -406,10 +359,7 @@ impl Header for Typed {
                 let frame_bytes = 3 + usize::from(u16::from_be_bytes([high, low]));
                 self.check_frame_bytes(frame_bytes).map(|()| frame_bytes)
             }
-            _ => Err(FrameError::Malformed {
-                at: 0,
-                reason: "frame types are 0 and 1",
-            }),
+            _ => Err(FrameError::Malformed { at: 0, reason: "frame types are 0 and 1" }),
         }
     }
 
@@ -444,10 +394,7 @@ impl Prepend for Reversed {
 
     fn prepend(&mut self, bytes: usize) -> Result<&mut [u8], NoHeadroom> {
         if bytes > self.headroom() {
-            return Err(NoHeadroom {
-                needed_bytes: bytes,
-                headroom_bytes: self.headroom(),
-            });
+            return Err(NoHeadroom { needed_bytes: bytes, headroom_bytes: self.headroom() });
         }
         self.front.splice(..0, core::iter::repeat_n(0, bytes));
         Ok(&mut self.front[..bytes])
@@ -456,19 +403,11 @@ impl Prepend for Reversed {
 
 #[test]
 fn headers_and_headroom_can_come_from_outside() {
-    let mut target = Reversed {
-        reversed: b"olleh".to_vec(),
-        front: Vec::new(),
-    };
+    let mut target = Reversed { reversed: b"olleh".to_vec(), front: Vec::new() };
     assert_eq!(seal(&Typed, &mut target, &[1, 0, 0]), Ok(8));
     assert_eq!(target.front, [1, 0, 5]);
-    let refused = seal_with(&Typed, &mut target, 6, |_| {
-        panic!("refused before it is written")
-    });
-    let no_headroom = NoHeadroom {
-        needed_bytes: 6,
-        headroom_bytes: 5,
-    };
+    let refused = seal_with(&Typed, &mut target, 6, |_| panic!("refused before it is written"));
+    let no_headroom = NoHeadroom { needed_bytes: 6, headroom_bytes: 5 };
     assert_eq!(refused, Err(SealError::NoHeadroom(no_headroom)));
     assert_eq!(target.body_len(), 8);
 
@@ -484,10 +423,7 @@ fn headers_and_headroom_can_come_from_outside() {
         }
     }
     assert_eq!(frames, [&b"\x00"[..], b"\x01\x00\x02hi", b"\x00"]);
-    let malformed = FrameError::Malformed {
-        at: 7,
-        reason: "frame types are 0 and 1",
-    };
+    let malformed = FrameError::Malformed { at: 7, reason: "frame types are 0 and 1" };
     assert_eq!(reader.next_frame(), Err(malformed));
 }
 
@@ -495,18 +431,10 @@ fn headers_and_headroom_can_come_from_outside() {
 fn errors_say_what_where_and_what_to_do() {
     let header = LengthField::big_endian_u32(1_000).unwrap();
     let window = [&[0, 0, 0, 0][..], &1_000_000_u32.to_be_bytes()].concat();
-    let error = decode(&header, &window)
-        .at_stream_offset(50)
-        .find_map(Result::err)
-        .unwrap();
+    let error = decode(&header, &window).at_stream_offset(50).find_map(Result::err).unwrap();
     assert_eq!(error.at(), 54);
     let text = error.to_string();
-    for part in [
-        "byte 54",
-        "1000004 bytes",
-        "limit is 1000",
-        "close the connection",
-    ] {
+    for part in ["byte 54", "1000004 bytes", "limit is 1000", "close the connection"] {
         assert!(text.contains(part), "{part:?} is missing in {text:?}");
     }
 }

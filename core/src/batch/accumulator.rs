@@ -3,10 +3,11 @@
 use core::fmt;
 
 use super::adaptive::SizeController;
-use super::config::{BatchConfig, ConfigError, Load, SizePolicy};
+use super::config::{BatchConfig, Load, SizePolicy};
 use super::counters::{BatchCounters, Reason};
 use super::entry::{Batch, Entry, Mark, Outcome, Settled};
-use super::places::{BatchStorage, Places, StorageTooSmall};
+use super::error::{NewRefused, PushRefused, Refusal, SettleRefused};
+use super::places::{BatchStorage, Places};
 use crate::random::SplitMix64;
 use crate::time::{Instant, Now};
 
@@ -36,7 +37,6 @@ pub struct Accumulator<'p, 'e, T> {
     cpu_share: f64,
     controller: Option<SizeController>,
     random: SplitMix64,
-    owner: u32,
     counters: BatchCounters,
 }
 
@@ -52,9 +52,7 @@ impl<'p, 'e, T> Accumulator<'p, 'e, T> {
         seed: u64,
     ) -> Result<Self, NewRefused> {
         config.validate().map_err(NewRefused::Config)?;
-        let mut random = SplitMix64::new(seed);
-        let owner = random.next_u64() as u32;
-        let mut places = Places::new(&config, storage, owner).map_err(NewRefused::Storage)?;
+        let mut places = Places::new(&config, storage).map_err(NewRefused::Storage)?;
         let controller = match config.size {
             SizePolicy::Adaptive(size) => Some(SizeController::new(size, config.items_max)),
             _ => None,
@@ -69,8 +67,7 @@ impl<'p, 'e, T> Accumulator<'p, 'e, T> {
             shutting_down: false,
             cpu_share: 0.0,
             controller,
-            random,
-            owner,
+            random: SplitMix64::new(seed),
             counters: BatchCounters::default(),
         })
     }
@@ -312,26 +309,28 @@ impl<'p, 'e, T> Accumulator<'p, 'e, T> {
         }
     }
 
-    /// Takes out what is in front: a whole batch, or of one that is too large the first items.
+    /// Takes out what is in front: of a batch with more items than one should have the first of
+    /// them, if there is a place to put these; else the whole batch.
     fn take_front(&mut self) -> Option<Batch<'e, T>> {
         let target = self.items_target();
-        if let Some(closed) = self.places.first_closed() {
-            if closed.held() <= target {
-                return self.places.take_closed();
-            }
-            let mut part = self.places.take_free()?;
-            if let Some(closed) = self.places.first_closed() {
-                closed.split_front(target, &mut part);
-            }
-            return Some(part);
+        let front = match self.places.first_closed() {
+            Some(closed) => closed.held(),
+            None => self.open.as_ref()?.held(),
+        };
+        let part = if front > target { self.places.take_free() } else { None };
+        let Some(mut part) = part else { return self.take_whole_front() };
+        match self.places.first_closed() {
+            Some(closed) => closed.split_front(target, &mut part),
+            None => self.open.as_mut()?.split_front(target, &mut part),
         }
-        if self.open.as_ref()?.held() <= target {
-            let next = self.places.take_free();
-            return core::mem::replace(&mut self.open, next);
-        }
-        let mut part = self.places.take_free()?;
-        self.open.as_mut()?.split_front(target, &mut part);
         Some(part)
+    }
+
+    fn take_whole_front(&mut self) -> Option<Batch<'e, T>> {
+        self.places.take_closed().or_else(|| {
+            let next = self.places.take_free();
+            core::mem::replace(&mut self.open, next)
+        })
     }
 
     /// When to call [`poll_batch`](Self::poll_batch) again although nothing else has happened;
@@ -358,7 +357,7 @@ impl<'p, 'e, T> Accumulator<'p, 'e, T> {
         mut batch: Batch<'e, T>,
         mut each: impl FnMut(T, Settled),
     ) -> Result<(), SettleRefused<'e, T>> {
-        if !self.places.expects(&batch, self.owner) {
+        if !self.places.expects(&batch) {
             return Err(SettleRefused { batch });
         }
         let took_us = now.at.us_since(batch.at);
@@ -372,12 +371,9 @@ impl<'p, 'e, T> Accumulator<'p, 'e, T> {
         let retry_at = delay_us.map(|delay_us| now.at.plus_us(delay_us));
         let attempts = batch.attempt + 1;
         batch.retain(|mut entry| {
-            let how = match Self::verdict(&entry, retry_at, attempts) {
-                Some(how) => how,
-                None => {
-                    entry.set(Outcome::Done);
-                    return Some(entry);
-                }
+            let Some(how) = Self::verdict(&entry, retry_at, attempts) else {
+                entry.set(Outcome::Done);
+                return Some(entry);
             };
             self.counters.count_settled(how);
             each(entry.item, how);
@@ -428,118 +424,3 @@ impl<T> fmt::Debug for Accumulator<'_, '_, T> {
             .finish_non_exhaustive()
     }
 }
-
-/// Why there is no accumulator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum NewRefused {
-    /// A number in the configuration is out of its limits.
-    Config(ConfigError),
-    /// The storage is too small for the configuration.
-    Storage(StorageTooSmall),
-}
-
-impl fmt::Display for NewRefused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Config(error) => error.fmt(f),
-            Self::Storage(error) => error.fmt(f),
-        }
-    }
-}
-
-impl core::error::Error for NewRefused {}
-
-/// An item that was not taken in, and why.
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PushRefused<T> {
-    /// The item.
-    pub item: T,
-    /// Why.
-    pub reason: Refusal,
-}
-
-/// Why an item was not taken in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// It has more bytes than an item may have: it never will be taken in.
-    TooLarge {
-        /// Its bytes.
-        bytes: u64,
-        /// The most that an item may have.
-        max: u64,
-    },
-    /// As many items wait as may: try again when a batch was handed out.
-    Full {
-        /// Items that wait.
-        waiting: usize,
-        /// The most that may.
-        max: usize,
-    },
-    /// All batches are in use, although few items wait: they are large. Try again when one was
-    /// settled.
-    NoBatch {
-        /// Items that wait.
-        waiting: usize,
-        /// The most that may.
-        max: usize,
-    },
-    /// The accumulator shuts down.
-    ShuttingDown,
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooLarge { bytes, max } => write!(
-                f,
-                "an item of {bytes} bytes exceeds item_bytes_max ({max}); split it or raise that"
-            ),
-            Self::Full { waiting, max } => {
-                write!(f, "{waiting} items wait, waiting_max is {max}; try again when some are out")
-            }
-            Self::NoBatch { waiting, max } => write!(
-                f,
-                "all batches are in use with {waiting} of {max} items waiting; raise bytes_max or \
-                 try again when a batch was settled"
-            ),
-            Self::ShuttingDown => f.write_str("the accumulator shuts down and takes nothing in"),
-        }
-    }
-}
-
-impl<T> fmt::Debug for PushRefused<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PushRefused").field("reason", &self.reason).finish_non_exhaustive()
-    }
-}
-
-impl<T> fmt::Display for PushRefused<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.reason.fmt(f)
-    }
-}
-
-impl<T> core::error::Error for PushRefused<T> {}
-
-/// A batch that came back to the wrong accumulator.
-pub struct SettleRefused<'e, T> {
-    /// The batch.
-    pub batch: Batch<'e, T>,
-}
-
-impl<T> fmt::Debug for SettleRefused<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SettleRefused").field("batch", &self.batch).finish()
-    }
-}
-
-impl<T> fmt::Display for SettleRefused<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the batch is not one of this accumulator's; settle it where it came from")
-    }
-}
-
-impl<T> core::error::Error for SettleRefused<'_, T> {}

@@ -17,14 +17,12 @@ const BATCHES_MAX: u32 = 4_096;
 /// ```
 /// use turbopump_core::batch::BatchConfig;
 ///
-/// let mut config = BatchConfig::default();
-/// assert_eq!((config.items_max, config.linger_us, config.waiting_max), (100, 10_000, 1_000));
-/// config.items_max = 50;
+/// let config = BatchConfig { items_max: 50, ..BatchConfig::default() };
+/// assert_eq!((config.linger_us, config.waiting_max), (10_000, 1_000));
 /// config.validate()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
 pub struct BatchConfig {
     /// Items that close a batch, unless [`BatchConfig::size`] says otherwise. 100.
     pub items_max: u32,
@@ -173,7 +171,6 @@ pub enum SizePolicy {
 /// assert_eq!(rule.items(Load { queue_fill: 0.1, cpu_share: 0.2 }), 200);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
 pub struct LoadRule {
     /// Load above which [`LoadRule::items_at_high`] holds. 0.8.
     pub high: f64,
@@ -226,7 +223,6 @@ impl Default for LoadRule {
 
 /// How busy things are, each from 0 to 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-#[allow(clippy::exhaustive_structs)]
 pub struct Load {
     /// Waiting items as a share of those that may wait.
     pub queue_fill: f64,

@@ -121,11 +121,10 @@ pub struct Batch<'e, T> {
     /// Whether any entry has one.
     pub(super) has_deadlines: bool,
     pub(super) place: u16,
-    pub(super) owner: u32,
 }
 
 impl<'e, T> Batch<'e, T> {
-    pub(super) fn new(entries: Backing<'e, Option<Entry<T>>>, place: u16, owner: u32) -> Self {
+    pub(super) fn new(entries: Backing<'e, Option<Entry<T>>>, place: u16) -> Self {
         Self {
             entries,
             start: 0,
@@ -137,7 +136,6 @@ impl<'e, T> Batch<'e, T> {
             at: Instant::ZERO,
             has_deadlines: false,
             place,
-            owner,
         }
     }
 
@@ -182,6 +180,11 @@ impl<'e, T> Batch<'e, T> {
     /// Says the same of all items.
     pub fn set_all(&mut self, outcome: Outcome) {
         self.iter_mut().for_each(|entry| entry.set(outcome));
+    }
+
+    /// Where its entries are: what tells it from every other batch.
+    pub(super) fn address(&self) -> usize {
+        self.entries.as_ptr() as usize
     }
 
     /// Entries, expired ones included.

@@ -45,15 +45,20 @@ mod adaptive;
 mod config;
 mod counters;
 mod entry;
+mod error;
 mod places;
 mod retry;
 mod sink;
 
-pub use accumulator::{Accumulator, PushRefused, Refusal, SettleRefused};
+pub use accumulator::Accumulator;
 pub use adaptive::{AdaptiveSize, Goal, SizeController};
 pub use config::{BatchConfig, ConfigError, Load, LoadRule, SizePolicy};
-pub use counters::{BatchCounters, Reason};
-pub use entry::{Batch, Entry, Outcome, Settled};
+pub use counters::{BatchCounters, ProcessingHistogram, Reason};
+pub use entry::{Batch, EntriesMut, Entry, Outcome, Settled};
+pub use error::{NewRefused, PushRefused, Refusal, SettleRefused, StorageTooSmall};
 pub use places::{BatchStorage, Place};
 pub use retry::{Backoff, RetryPolicy};
 pub use sink::{Sink, run};
+
+#[cfg(all(test, feature = "alloc"))]
+mod tests;

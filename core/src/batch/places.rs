@@ -3,11 +3,11 @@
 //! Lists of places are linked through the places themselves, so that moving a batch from one list
 //! to another moves no item.
 
-use core::fmt;
-
 use super::config::BatchConfig;
 use super::entry::{Batch, Entry};
+use super::error::StorageTooSmall;
 use crate::backing::Backing;
+use crate::time::Instant;
 
 /// Ends a list.
 const NONE: u16 = u16::MAX;
@@ -15,6 +15,8 @@ const NONE: u16 = u16::MAX;
 /// Room for one batch: an opaque value to make arrays of.
 pub struct Place<'e, T> {
     batch: Option<Batch<'e, T>>,
+    /// The address of the batch that belongs here.
+    address: usize,
     next: u16,
 }
 
@@ -22,7 +24,7 @@ impl<T> Place<'_, T> {
     /// Room that is empty.
     #[must_use]
     pub const fn new() -> Self {
-        Self { batch: None, next: NONE }
+        Self { batch: None, address: 0, next: NONE }
     }
 }
 
@@ -80,27 +82,6 @@ impl<T> BatchStorage<'static, 'static, T> {
     }
 }
 
-/// Storage is smaller than a configuration needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct StorageTooSmall {
-    /// Which part: `places` or `entries`.
-    pub part: &'static str,
-    /// How many there are.
-    pub len: usize,
-    /// How many are needed.
-    pub needed: usize,
-}
-
-impl fmt::Display for StorageTooSmall {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { part, len, needed } = self;
-        write!(f, "the storage has {len} {part}, the configuration needs {needed}")
-    }
-}
-
-impl core::error::Error for StorageTooSmall {}
-
 /// A list of places, by number.
 #[derive(Clone, Copy)]
 pub(super) struct List {
@@ -127,7 +108,6 @@ impl<'p, 'e, T> Places<'p, 'e, T> {
     pub(super) fn new(
         config: &BatchConfig,
         storage: BatchStorage<'p, 'e, T>,
-        owner: u32,
     ) -> Result<Self, StorageTooSmall> {
         let BatchStorage { mut places, entries } = storage;
         let (batches, items) = (config.batches_len(), config.items_capacity());
@@ -144,16 +124,19 @@ impl<'p, 'e, T> Places<'p, 'e, T> {
                 }
                 for ((number, place), entries) in numbered.zip(entries.chunks_exact_mut(items)) {
                     entries.iter_mut().for_each(|entry| *entry = None);
-                    place.batch = Some(Batch::new(Backing::Borrowed(entries), number, owner));
+                    place.batch = Some(Batch::new(Backing::Borrowed(entries), number));
                 }
             }
             #[cfg(feature = "alloc")]
             Entries::OnHeap => {
                 for (number, place) in numbered {
                     let entries = (0..items).map(|_| None).collect();
-                    place.batch = Some(Batch::new(entries, number, owner));
+                    place.batch = Some(Batch::new(entries, number));
                 }
             }
+        }
+        for place in places.iter_mut() {
+            place.address = place.batch.as_ref().map_or(0, Batch::address);
         }
         let [free, closed, retrying] = [List::EMPTY; 3];
         let mut all = Self { places, free, closed, retrying };
@@ -192,10 +175,10 @@ impl<'p, 'e, T> Places<'p, 'e, T> {
         place.batch.take().map(|batch| (batch, rest))
     }
 
-    /// True where the batch came from here, and its place waits for it.
-    pub(super) fn expects(&self, batch: &Batch<'e, T>, owner: u32) -> bool {
+    /// True where the batch came from here.
+    pub(super) fn expects(&self, batch: &Batch<'e, T>) -> bool {
         let place = self.places.get(usize::from(batch.place));
-        batch.owner == owner && place.is_some_and(|place| place.batch.is_none())
+        place.is_some_and(|place| place.address == batch.address())
     }
 
     /// Puts a batch back at its place; returns the number of that.
@@ -243,11 +226,11 @@ impl<'p, 'e, T> Places<'p, 'e, T> {
     }
 
     /// When the first batch is to be handed out again.
-    pub(super) fn next_retry(&self) -> Option<crate::time::Instant> {
+    pub(super) fn next_retry(&self) -> Option<Instant> {
         self.retrying_numbers().filter_map(|number| self.retry_at(number)).min()
     }
 
-    fn retry_at(&self, number: u16) -> Option<crate::time::Instant> {
+    fn retry_at(&self, number: u16) -> Option<Instant> {
         let batch = self.places.get(usize::from(number))?.batch.as_ref()?;
         Some(batch.at)
     }
@@ -263,7 +246,7 @@ impl<'p, 'e, T> Places<'p, 'e, T> {
 
     /// The batch that was to be handed out again first, if that time has come. Of two that are due
     /// at the same time, the one that was settled first.
-    pub(super) fn take_retrying(&mut self, now: crate::time::Instant) -> Option<Batch<'e, T>> {
+    pub(super) fn take_retrying(&mut self, now: Instant) -> Option<Batch<'e, T>> {
         let due = |number: &u16| self.retry_at(*number).is_some_and(|at| at <= now);
         let first =
             self.retrying_numbers().filter(due).min_by_key(|number| self.retry_at(*number))?;

@@ -5,7 +5,6 @@ use crate::time::{Instant, US_PER_MS, US_PER_SECOND};
 
 /// How often and when an item is tried again.
 #[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
 pub struct RetryPolicy {
     /// Attempts after the first, at most. 3.
     pub retries_max: u32,

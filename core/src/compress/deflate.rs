@@ -56,12 +56,7 @@ impl Deflate {
         let strategy = CompressionStrategy::Default as i32;
         let flags = create_comp_flags_from_zip_params(level.into(), window_bits, strategy);
         let compressor = Box::new(CompressorOxide::new(flags));
-        Ok(Self {
-            compressor,
-            format,
-            level,
-            used: false,
-        })
+        Ok(Self { compressor, format, level, used: false })
     }
 
     /// The level it was made with.
@@ -77,12 +72,10 @@ impl Deflate {
         self.used = true;
         match compress(&mut self.compressor, input, output, TDEFLFlush::Finish) {
             (TDEFLStatus::Done, _, written) => Ok(written),
-            (TDEFLStatus::Okay, ..) => Err(CompressError::OutputLimit {
-                limit_bytes: output.len(),
-            }),
-            _ => Err(CompressError::Failed {
-                reason: "deflate was used in a wrong way",
-            }),
+            (TDEFLStatus::Okay, ..) => {
+                Err(CompressError::OutputLimit { limit_bytes: output.len() })
+            }
+            _ => Err(CompressError::Failed { reason: "deflate was used in a wrong way" }),
         }
     }
 }

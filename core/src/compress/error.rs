@@ -100,25 +100,14 @@ impl fmt::Display for InflateError {
                 "bad header at byte {at}, {problem}: find out which format the sender uses"
             ),
             Self::Corrupt { at } => {
-                write!(
-                    f,
-                    "corrupt data, noticed at byte {at}: ask for the data again"
-                )
+                write!(f, "corrupt data, noticed at byte {at}: ask for the data again")
             }
-            Self::Checksum {
-                at,
-                expected,
-                found,
-            } => write!(
+            Self::Checksum { at, expected, found } => write!(
                 f,
                 "the checksum before byte {at} is {expected:#010x}, the data has {found:#010x}: \
                  ask for the data again"
             ),
-            Self::Length {
-                at,
-                expected,
-                found,
-            } => write!(
+            Self::Length { at, expected, found } => write!(
                 f,
                 "the length before byte {at} is {expected}, the data has {found} bytes: \
                  ask for the data again"
@@ -133,16 +122,10 @@ impl fmt::Display for InflateError {
                 "the compressed stream ends too early, at byte {at}: ask for the data again"
             ),
             Self::Trailing { at } => {
-                write!(
-                    f,
-                    "the compressed stream ended at byte {at}, but something follows it"
-                )
+                write!(f, "the compressed stream ended at byte {at}, but something follows it")
             }
             Self::Unsupported { format } => {
-                write!(
-                    f,
-                    "the format {format} is not supported by this decompressor"
-                )
+                write!(f, "the format {format} is not supported by this decompressor")
             }
         }
     }
@@ -229,10 +212,7 @@ impl fmt::Display for CompressError {
             ),
             Self::Level { level } => write!(f, "compression level {level}: use 1 to 9"),
             Self::Unsupported { format } => {
-                write!(
-                    f,
-                    "the format {format} is not known here: use its own compressor"
-                )
+                write!(f, "the format {format} is not known here: use its own compressor")
             }
             Self::Failed { reason } => write!(f, "the compressor failed: {reason}"),
         }

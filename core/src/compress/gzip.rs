@@ -30,9 +30,7 @@ pub fn compress_member(
     output: &mut [u8],
     deflate: impl FnOnce(&[u8], &mut [u8]) -> Result<usize, CompressError>,
 ) -> Result<usize, CompressError> {
-    let limit = CompressError::OutputLimit {
-        limit_bytes: output.len(),
-    };
+    let limit = CompressError::OutputLimit { limit_bytes: output.len() };
     let (header, rest) = output.split_first_chunk_mut().ok_or(limit)?;
     *header = HEADER;
     let body_bytes = rest.len().checked_sub(TRAILER_BYTES).ok_or(limit)?;
@@ -41,14 +39,9 @@ pub fn compress_member(
         Err(CompressError::OutputLimit { .. }) => return Err(limit),
         result => result?,
     };
-    let behind = rest
-        .get_mut(written..)
-        .and_then(<[u8]>::first_chunk_mut)
-        .ok_or(limit)?;
+    let behind = rest.get_mut(written..).and_then(<[u8]>::first_chunk_mut).ok_or(limit)?;
     *behind = trailer(crc32(input), input.len() as u32);
-    Ok(written
-        .saturating_add(HEADER.len())
-        .saturating_add(TRAILER_BYTES))
+    Ok(written.saturating_add(HEADER.len()).saturating_add(TRAILER_BYTES))
 }
 
 /// Inflates a whole stream of one or more members; `inflate` turns the raw deflate at the front of
@@ -71,9 +64,7 @@ pub fn decompress_members(
         match header.update(rest) {
             Ok(used) if header.is_done() => at = at.saturating_add(used),
             Ok(_) => {
-                return Err(InflateError::Truncated {
-                    at: input.len() as u64,
-                });
+                return Err(InflateError::Truncated { at: input.len() as u64 });
             }
             Err((_, HeaderProblem::NotGzip)) if at > 0 => {
                 return Err(InflateError::Trailing { at: at as u64 });
@@ -91,9 +82,7 @@ pub fn decompress_members(
         len = len.saturating_add(written);
         let trailer = rest.get(used..).unwrap_or_default();
         let Some(trailer) = trailer.first_chunk() else {
-            return Err(InflateError::Truncated {
-                at: input.len() as u64,
-            });
+            return Err(InflateError::Truncated { at: input.len() as u64 });
         };
         at = at.saturating_add(used).saturating_add(TRAILER_BYTES);
         check_trailer(*trailer, crc32(data), written, at as u64)?;
@@ -113,20 +102,12 @@ pub(super) fn check_trailer(
     let trailer = u64::from_le_bytes(trailer);
     let (expected, found) = (trailer as u32, crc32);
     if expected != found {
-        return Err(InflateError::Checksum {
-            at,
-            expected,
-            found,
-        });
+        return Err(InflateError::Checksum { at, expected, found });
     }
     // Modulo 2^32, as RFC 1952 has it.
     let (expected, found) = ((trailer >> 32) as u32, len as u32);
     if expected != found {
-        return Err(InflateError::Length {
-            at,
-            expected,
-            found,
-        });
+        return Err(InflateError::Length { at, expected, found });
     }
     Ok(())
 }
@@ -156,11 +137,7 @@ impl HeaderParser {
     /// A parser at the start of a header.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            step: Step::Fixed { index: 0 },
-            flags: 0,
-            crc: Crc32::new(),
-        }
+        Self { step: Step::Fixed { index: 0 }, flags: 0, crc: Crc32::new() }
     }
 
     /// Whether the header is complete.
@@ -213,11 +190,7 @@ impl HeaderParser {
             Step::Extra { left } => {
                 let read = left.min(rest.len());
                 let left = left.saturating_sub(read);
-                self.step = if left == 0 {
-                    self.after_extra()
-                } else {
-                    Step::Extra { left }
-                };
+                self.step = if left == 0 { self.after_extra() } else { Step::Extra { left } };
                 return Ok(read);
             }
             Step::Name | Step::Comment => {
@@ -225,11 +198,7 @@ impl HeaderParser {
                     return Ok(rest.len());
                 };
                 let is_name = matches!(self.step, Step::Name);
-                self.step = if is_name {
-                    self.after_name()
-                } else {
-                    self.after_comment()
-                };
+                self.step = if is_name { self.after_name() } else { self.after_comment() };
                 return Ok(end.saturating_add(1));
             }
             Step::Checksum { low: None } => self.step = Step::Checksum { low: Some(first) },
@@ -280,27 +249,15 @@ impl HeaderParser {
     }
 
     const fn after_extra(&self) -> Step {
-        if self.flags & FNAME != 0 {
-            Step::Name
-        } else {
-            self.after_name()
-        }
+        if self.flags & FNAME != 0 { Step::Name } else { self.after_name() }
     }
 
     const fn after_name(&self) -> Step {
-        if self.flags & FCOMMENT != 0 {
-            Step::Comment
-        } else {
-            self.after_comment()
-        }
+        if self.flags & FCOMMENT != 0 { Step::Comment } else { self.after_comment() }
     }
 
     const fn after_comment(&self) -> Step {
-        if self.flags & FHCRC != 0 {
-            Step::Checksum { low: None }
-        } else {
-            Step::Done
-        }
+        if self.flags & FHCRC != 0 { Step::Checksum { low: None } } else { Step::Done }
     }
 }
 
@@ -401,10 +358,7 @@ mod tests {
         assert_eq!(refused(1, 0x8a), Err((1, HeaderProblem::NotGzip)));
         assert_eq!(refused(2, 7), Err((2, HeaderProblem::Method { method: 7 })));
         for bit in [0x20, 0x40, 0x80] {
-            assert_eq!(
-                refused(3, bit),
-                Err((3, HeaderProblem::ReservedFlags { flags: bit }))
-            );
+            assert_eq!(refused(3, bit), Err((3, HeaderProblem::ReservedFlags { flags: bit })));
         }
         assert_eq!(refused(3, 1), Ok(10), "text or not makes no difference");
     }

@@ -54,9 +54,7 @@ impl Default for InflateState {
     // Always, as in the crate below, so that a slot is filled in place.
     #[inline(always)]
     fn default() -> Self {
-        Self {
-            decompressor: DecompressorOxide::default(),
-        }
+        Self { decompressor: DecompressorOxide::default() }
     }
 }
 
@@ -288,10 +286,7 @@ impl<S: BorrowMut<InflateState>> Inflate<S> {
         let member = match output.get_mut(self.member_start..) {
             Some(member) if position <= member.len() => member,
             _ => {
-                return Err(InflateError::OutputLimit {
-                    at: self.consumed,
-                    limit_bytes,
-                });
+                return Err(InflateError::OutputLimit { at: self.consumed, limit_bytes });
             }
         };
         let flags = match self.format {
@@ -302,8 +297,7 @@ impl<S: BorrowMut<InflateState>> Inflate<S> {
         let (status, used, written) = decompress(decompressor, rest, member, position, flags);
         let end = position.saturating_add(written);
         if matches!(self.format, Format::Gzip) {
-            self.member_crc
-                .update(member.get(position..end).unwrap_or_default());
+            self.member_crc.update(member.get(position..end).unwrap_or_default());
         }
         self.written = self.written.saturating_add(written);
         let at = self.consumed.saturating_add(used as u64);
@@ -328,10 +322,7 @@ impl<S: BorrowMut<InflateState>> Inflate<S> {
                 // The decoder has no Adler-32 to offer before it has accepted a zlib header.
                 Err(match decompressor.adler32_header() {
                     Some(_) => InflateError::Corrupt { at },
-                    None => InflateError::Header {
-                        at,
-                        problem: HeaderProblem::NotZlib,
-                    },
+                    None => InflateError::Header { at, problem: HeaderProblem::NotZlib },
                 })
             }
             _ => Err(InflateError::Corrupt { at }),
@@ -341,10 +332,7 @@ impl<S: BorrowMut<InflateState>> Inflate<S> {
     /// After the last block of deflate, and in zlib after the checksum.
     fn end_deflate(&mut self, at: u64) -> Result<(), InflateError> {
         self.stage = match self.format {
-            Format::Gzip => Stage::Trailer {
-                bytes: [0; TRAILER_BYTES],
-                len: 0,
-            },
+            Format::Gzip => Stage::Trailer { bytes: [0; TRAILER_BYTES], len: 0 },
             _ => Stage::Done,
         };
         if self.format == Format::Zlib {
@@ -353,11 +341,7 @@ impl<S: BorrowMut<InflateState>> Inflate<S> {
             let expected = decompressor.adler32_header().unwrap_or_default();
             let found = decompressor.adler32().unwrap_or_default();
             if expected != found {
-                return Err(InflateError::Checksum {
-                    at,
-                    expected,
-                    found,
-                });
+                return Err(InflateError::Checksum { at, expected, found });
             }
         }
         Ok(())
@@ -393,9 +377,7 @@ impl<S: BorrowMut<InflateState>> Decompress for Inflate<S> {
         self.reset();
         let progress = self.update(input, output)?;
         if progress.consumed < input.len() {
-            return Err(InflateError::Trailing {
-                at: progress.consumed as u64,
-            });
+            return Err(InflateError::Trailing { at: progress.consumed as u64 });
         }
         self.finish()
     }

@@ -124,10 +124,7 @@ mod tests {
             if self.0 == usize::MAX {
                 return Err(CompressError::Failed { reason: "test" });
             }
-            output
-                .get(..self.0)
-                .map(<[u8]>::len)
-                .ok_or(CompressError::OutputLimit { limit_bytes })
+            output.get(..self.0).map(<[u8]>::len).ok_or(CompressError::OutputLimit { limit_bytes })
         }
     }
 
@@ -136,9 +133,7 @@ mod tests {
         let policy = Policy::new(10);
         let mut output = [0; 32];
         let mut encode = |len: usize, makes| {
-            policy
-                .encode(&mut Makes(makes), &[0; 32][..len], &mut output)
-                .unwrap()
+            policy.encode(&mut Makes(makes), &[0; 32][..len], &mut output).unwrap()
         };
         assert_eq!(encode(9, 1), Encoded::Plain(PlainReason::BelowThreshold));
         assert_eq!(encode(10, 1), Encoded::Compressed(1));
@@ -149,14 +144,8 @@ mod tests {
     #[test]
     fn an_empty_body_and_short_output_are_sent_plain() {
         let plain = Ok(Encoded::Plain(PlainReason::DoesNotShrink));
-        assert_eq!(
-            Policy::new(0).encode(&mut Makes(1), &[], &mut [0; 4]),
-            plain
-        );
-        assert_eq!(
-            Policy::new(0).encode(&mut Makes(5), &[0; 100], &mut [0; 4]),
-            plain
-        );
+        assert_eq!(Policy::new(0).encode(&mut Makes(1), &[], &mut [0; 4]), plain);
+        assert_eq!(Policy::new(0).encode(&mut Makes(5), &[0; 100], &mut [0; 4]), plain);
     }
 
     #[test]

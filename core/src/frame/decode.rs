@@ -87,13 +87,7 @@ pub(super) fn split<'w, H: Header + ?Sized>(
 /// ```
 #[inline]
 pub fn decode<'h, 'w, H: Header + ?Sized>(header: &'h H, window: &'w [u8]) -> Frames<'h, 'w, H> {
-    Frames {
-        header,
-        rest: window,
-        window_bytes: window.len(),
-        refused_bytes: 0,
-        stream_offset: 0,
-    }
+    Frames { header, rest: window, window_bytes: window.len(), refused_bytes: 0, stream_offset: 0 }
 }
 
 /// The complete frames of a window; made by [`decode`].
@@ -179,11 +173,7 @@ impl<H: Header + ?Sized> FusedIterator for Frames<'_, '_, H> {}
 #[cold]
 fn too_short(frame_bytes: usize, frame_bytes_min: usize) -> FrameError {
     let frame_bytes = i64::try_from(frame_bytes).unwrap_or(i64::MAX);
-    FrameError::TooShort {
-        at: 0,
-        frame_bytes,
-        frame_bytes_min,
-    }
+    FrameError::TooShort { at: 0, frame_bytes, frame_bytes_min }
 }
 
 #[cfg(test)]
@@ -216,11 +206,7 @@ mod tests {
         let mut frames = decode(&HEADER, window).at_stream_offset(1_000);
         assert_eq!(frames.missing(), 0, "a whole frame waits");
         assert!(frames.next().unwrap().is_ok());
-        let error = FrameError::Oversize {
-            at: 1_003,
-            frame_bytes: 11,
-            frame_bytes_max: 10,
-        };
+        let error = FrameError::Oversize { at: 1_003, frame_bytes: 11, frame_bytes_max: 10 };
         assert_eq!(frames.next(), Some(Err(error)));
         assert_eq!(frames.next(), None);
         assert_eq!((frames.consumed(), frames.missing()), (3, 0));
@@ -231,11 +217,7 @@ mod tests {
 
     impl Header for Variable {
         fn prefix_bytes(&self, window: &[u8]) -> usize {
-            1 + window
-                .iter()
-                .take(2)
-                .take_while(|byte| **byte > 127)
-                .count()
+            1 + window.iter().take(2).take_while(|byte| **byte > 127).count()
         }
 
         fn frame_bytes(&self, window: &[u8]) -> Result<usize, FrameError> {
@@ -243,9 +225,7 @@ mod tests {
             let body = window[..prefix_bytes]
                 .iter()
                 .enumerate()
-                .fold(0, |sum, (index, byte)| {
-                    sum | (usize::from(byte & 127) << (7 * index))
-                });
+                .fold(0, |sum, (index, byte)| sum | (usize::from(byte & 127) << (7 * index)));
             Ok(prefix_bytes + body)
         }
 
@@ -263,13 +243,7 @@ mod tests {
         assert_eq!(measure(&Variable, &[]), Ok(Measured::Missing(1)));
         assert_eq!(measure(&Variable, &[2]), Ok(Measured::Missing(2)));
         assert_eq!(measure(&Variable, &[0x80]), Ok(Measured::Missing(1)));
-        assert_eq!(
-            measure(&Variable, &[0x80, 0x01]),
-            Ok(Measured::Missing(128))
-        );
-        assert_eq!(
-            measure(&Variable, &[0x83, 0x00, 7, 8, 9, 1]),
-            Ok(Measured::Whole(5))
-        );
+        assert_eq!(measure(&Variable, &[0x80, 0x01]), Ok(Measured::Missing(128)));
+        assert_eq!(measure(&Variable, &[0x83, 0x00, 7, 8, 9, 1]), Ok(Measured::Whole(5)));
     }
 }

@@ -98,11 +98,7 @@ impl FrameError {
 impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::Oversize {
-                at,
-                frame_bytes,
-                frame_bytes_max,
-            } => write!(
+            Self::Oversize { at, frame_bytes, frame_bytes_max } => write!(
                 f,
                 "frame at byte {at} announces {frame_bytes} bytes, the limit is {frame_bytes_max}: \
                  raise the limit if the peer is trusted, else close the connection"
@@ -112,11 +108,7 @@ impl fmt::Display for FrameError {
                 "frame at byte {at} has the negative length {value}: close the connection, \
                  the peer speaks another protocol"
             ),
-            Self::TooShort {
-                at,
-                frame_bytes,
-                frame_bytes_min,
-            } => write!(
+            Self::TooShort { at, frame_bytes, frame_bytes_min } => write!(
                 f,
                 "frame at byte {at} announces {frame_bytes} bytes, its header alone has \
                  {frame_bytes_min}: close the connection, the peer speaks another protocol"
@@ -126,20 +118,12 @@ impl fmt::Display for FrameError {
                 "header at byte {at} is malformed, {reason}: close the connection, \
                  the peer speaks another protocol"
             ),
-            Self::Torn {
-                at,
-                received_bytes,
-                missing_bytes,
-            } => write!(
+            Self::Torn { at, received_bytes, missing_bytes } => write!(
                 f,
                 "the stream ended within the frame at byte {at}, {received_bytes} bytes arrived \
                  and {missing_bytes} are missing: ask for it again on a new connection"
             ),
-            Self::Overcommit {
-                at,
-                committed_bytes,
-                window_bytes,
-            } => write!(
+            Self::Overcommit { at, committed_bytes, window_bytes } => write!(
                 f,
                 "{committed_bytes} bytes were committed at byte {at} to a window of \
                  {window_bytes}: commit what was read into the last window, once"
@@ -194,31 +178,19 @@ impl fmt::Display for LengthFieldError {
                 write!(f, "a length field of {width_bytes} bytes: use 1 to 8")
             }
             Self::Offset { offset_bytes } => {
-                write!(
-                    f,
-                    "a length field at byte {offset_bytes}: it must end within memory"
-                )
+                write!(f, "a length field at byte {offset_bytes}: it must end within memory")
             }
-            Self::Header {
-                header_bytes,
-                field_end_bytes,
-            } => write!(
+            Self::Header { header_bytes, field_end_bytes } => write!(
                 f,
                 "a header of {header_bytes} bytes whose length field ends at {field_end_bytes}: \
                  make the header at least as long"
             ),
-            Self::MaximumTooLow {
-                frame_bytes_max,
-                frame_bytes_min,
-            } => write!(
+            Self::MaximumTooLow { frame_bytes_max, frame_bytes_min } => write!(
                 f,
                 "frames of at most {frame_bytes_max} bytes, but the shortest has \
                  {frame_bytes_min}: raise the limit"
             ),
-            Self::MaximumTooHigh {
-                frame_bytes_max,
-                expressible_bytes,
-            } => write!(
+            Self::MaximumTooHigh { frame_bytes_max, expressible_bytes } => write!(
                 f,
                 "frames of up to {frame_bytes_max} bytes, but the field can express at most \
                  {expressible_bytes}: lower the limit or widen the field"
@@ -241,14 +213,8 @@ pub struct StorageTooSmall {
 
 impl fmt::Display for StorageTooSmall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            storage_bytes,
-            required_bytes,
-        } = *self;
-        write!(
-            f,
-            "storage of {storage_bytes} bytes where {required_bytes} are required"
-        )
+        let Self { storage_bytes, required_bytes } = *self;
+        write!(f, "storage of {storage_bytes} bytes where {required_bytes} are required")
     }
 }
 
@@ -265,10 +231,7 @@ pub struct NoHeadroom {
 
 impl fmt::Display for NoHeadroom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            needed_bytes,
-            headroom_bytes,
-        } = *self;
+        let Self { needed_bytes, headroom_bytes } = *self;
         write!(
             f,
             "a header of {needed_bytes} bytes in front of a body with {headroom_bytes} bytes of \
@@ -291,10 +254,7 @@ pub struct NoRoom {
 
 impl fmt::Display for NoRoom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            needed_bytes,
-            spare_bytes,
-        } = *self;
+        let Self { needed_bytes, spare_bytes } = *self;
         write!(
             f,
             "{needed_bytes} bytes behind a body with room for {spare_bytes}: seal this frame and \
@@ -326,27 +286,16 @@ impl fmt::Display for SealError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoHeadroom(error) => error.fmt(f),
-            Self::HeaderTooShort {
-                header_bytes,
-                prefix_bytes,
-            } => write!(
+            Self::HeaderTooShort { header_bytes, prefix_bytes } => write!(
                 f,
                 "a header of {header_bytes} bytes, but the length needs {prefix_bytes}: pass the \
                  whole header with room for its length"
             ),
-            Self::Length(FrameError::Oversize {
-                frame_bytes,
-                frame_bytes_max,
-                ..
-            }) => write!(
+            Self::Length(FrameError::Oversize { frame_bytes, frame_bytes_max, .. }) => write!(
                 f,
                 "a frame of {frame_bytes} bytes, the limit is {frame_bytes_max}: split the body"
             ),
-            Self::Length(FrameError::TooShort {
-                frame_bytes,
-                frame_bytes_min,
-                ..
-            }) => write!(
+            Self::Length(FrameError::TooShort { frame_bytes, frame_bytes_min, .. }) => write!(
                 f,
                 "a frame of {frame_bytes} bytes, the shortest has {frame_bytes_min}: pass the \
                  whole header"

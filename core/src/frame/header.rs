@@ -73,11 +73,7 @@ pub trait Header {
         let frame_bytes_max = self.frame_bytes_max();
         if frame_bytes > frame_bytes_max {
             let frame_bytes = frame_bytes as u64;
-            return Err(FrameError::Oversize {
-                at: 0,
-                frame_bytes,
-                frame_bytes_max,
-            });
+            return Err(FrameError::Oversize { at: 0, frame_bytes, frame_bytes_max });
         }
         Ok(())
     }

@@ -129,11 +129,7 @@ impl LengthField {
     fn read_at_the_end(&self, field: &[u8]) -> Option<u64> {
         let field = field.get(..self.width_bytes())?.iter();
         let append = |value: u64, byte: &u8| (value << 8) | u64::from(*byte);
-        Some(if self.little_endian {
-            field.rev().fold(0, append)
-        } else {
-            field.fold(0, append)
-        })
+        Some(if self.little_endian { field.rev().fold(0, append) } else { field.fold(0, append) })
     }
 
     const fn width_bytes(&self) -> usize {
@@ -150,10 +146,7 @@ impl LengthField {
     fn refuse(&self, value: u64) -> FrameError {
         let signed = ((value << self.shift) as i64) >> self.shift;
         if self.signed && signed < 0 {
-            return FrameError::Negative {
-                at: 0,
-                value: signed,
-            };
+            return FrameError::Negative { at: 0, value: signed };
         }
         // The smallest legal value stands for the shortest frame; 128 bits hold the sum exactly.
         let beyond = i128::from(value).saturating_sub(i128::from(self.value_min));
@@ -162,25 +155,13 @@ impl LengthField {
 
     #[cold]
     fn refuse_frame(&self, frame_bytes: i128) -> FrameError {
-        let Self {
-            frame_bytes_min,
-            frame_bytes_max,
-            ..
-        } = *self;
+        let Self { frame_bytes_min, frame_bytes_max, .. } = *self;
         if frame_bytes > frame_bytes_max as i128 {
             let frame_bytes = u64::try_from(frame_bytes).unwrap_or(u64::MAX);
-            return FrameError::Oversize {
-                at: 0,
-                frame_bytes,
-                frame_bytes_max,
-            };
+            return FrameError::Oversize { at: 0, frame_bytes, frame_bytes_max };
         }
         let frame_bytes = i64::try_from(frame_bytes).unwrap_or(i64::MIN);
-        FrameError::TooShort {
-            at: 0,
-            frame_bytes,
-            frame_bytes_min,
-        }
+        FrameError::TooShort { at: 0, frame_bytes, frame_bytes_min }
     }
 }
 
@@ -299,22 +280,12 @@ impl LengthFieldBuilder {
     /// A width other than 1 to 8, a field that would lie beyond memory, a header that ends before
     /// its field, a limit below the shortest frame or above what the field can express.
     pub const fn build(self) -> Result<LengthField, LengthFieldError> {
-        let Self {
-            offset,
-            width,
-            little_endian,
-            signed,
-            counts,
-            frame_bytes_max,
-            ..
-        } = self;
+        let Self { offset, width, little_endian, signed, counts, frame_bytes_max, .. } = self;
         if width == 0 || width > 8 {
             return Err(LengthFieldError::Width { width_bytes: width });
         }
         let Some(prefix_bytes) = offset.checked_add(width) else {
-            return Err(LengthFieldError::Offset {
-                offset_bytes: offset,
-            });
+            return Err(LengthFieldError::Offset { offset_bytes: offset });
         };
         let header_bytes = match (self.header_bytes, counts) {
             (0, Counts::AfterHeader(bytes)) if bytes > prefix_bytes => bytes,
@@ -323,10 +294,7 @@ impl LengthFieldBuilder {
         };
         if header_bytes < prefix_bytes {
             let field_end_bytes = prefix_bytes;
-            return Err(LengthFieldError::Header {
-                header_bytes,
-                field_end_bytes,
-            });
+            return Err(LengthFieldError::Header { header_bytes, field_end_bytes });
         }
         let shift = 64_u32.saturating_sub((width as u32).saturating_mul(8));
         let field_max = u64::MAX >> shift.saturating_add(signed as u32);
@@ -340,18 +308,12 @@ impl LengthFieldBuilder {
         let frame_min = max(header_bytes as i128, adjustment);
         if (frame_bytes_max as i128) < frame_min {
             let frame_bytes_min = saturate(frame_min);
-            return Err(LengthFieldError::MaximumTooLow {
-                frame_bytes_max,
-                frame_bytes_min,
-            });
+            return Err(LengthFieldError::MaximumTooLow { frame_bytes_max, frame_bytes_min });
         }
         let expressible = adjustment.saturating_add(field_max as i128);
         if (frame_bytes_max as i128) > expressible {
             let expressible_bytes = saturate(expressible);
-            return Err(LengthFieldError::MaximumTooHigh {
-                frame_bytes_max,
-                expressible_bytes,
-            });
+            return Err(LengthFieldError::MaximumTooHigh { frame_bytes_max, expressible_bytes });
         }
         // Both lie in 0..=field_max after the two checks above, so they fit into 64 bits.
         let value_min = frame_min.saturating_sub(adjustment) as u64;

@@ -61,16 +61,9 @@ impl<'s, H: Header> Reader<'s, H> {
         let required_bytes = Self::required_len(header.frame_bytes_max()).max(1);
         let storage_bytes = storage.len();
         if storage_bytes < required_bytes {
-            return Err(StorageTooSmall {
-                storage_bytes,
-                required_bytes,
-            });
+            return Err(StorageTooSmall { storage_bytes, required_bytes });
         }
-        Ok(Self {
-            header,
-            storage,
-            cursor: Cursor::default(),
-        })
+        Ok(Self { header, storage, cursor: Cursor::default() })
     }
 
     /// The least storage in bytes: one frame of the greatest length.
@@ -88,10 +81,7 @@ impl<'s, H: Header> Reader<'s, H> {
     /// With less storage a window is still long enough for the frame that it continues.
     #[must_use]
     pub const fn bulk_len(frame_bytes_max: usize, read_bytes: usize) -> usize {
-        frame_bytes_max
-            .saturating_sub(1)
-            .saturating_mul(2)
-            .saturating_add(read_bytes)
+        frame_bytes_max.saturating_sub(1).saturating_mul(2).saturating_add(read_bytes)
     }
 
     /// The header this reader goes by.
@@ -158,11 +148,7 @@ impl<'s, H: Header> Reader<'s, H> {
         let window_bytes = self.cursor.window_bytes;
         let Some(left_bytes) = window_bytes.checked_sub(bytes) else {
             let (at, committed_bytes) = (self.cursor.received_bytes, bytes);
-            let error = FrameError::Overcommit {
-                at,
-                committed_bytes,
-                window_bytes,
-            };
+            let error = FrameError::Overcommit { at, committed_bytes, window_bytes };
             return Err(self.cursor.fail(error));
         };
         self.cursor.window_bytes = left_bytes;
@@ -265,11 +251,7 @@ impl<'s, H: Header> Reader<'s, H> {
             return Ok(());
         }
         let (frame_bytes, frame_bytes_max) = (frame_bytes as u64, self.storage.len());
-        let error = FrameError::Oversize {
-            at: 0,
-            frame_bytes,
-            frame_bytes_max,
-        };
+        let error = FrameError::Oversize { at: 0, frame_bytes, frame_bytes_max };
         Err(self.cursor.refuse(error))
     }
 

@@ -148,17 +148,9 @@ impl<'b> FrameWriter<'b> {
         let storage = storage.into();
         if storage.len() < headroom_bytes {
             let (storage_bytes, required_bytes) = (storage.len(), headroom_bytes);
-            return Err(StorageTooSmall {
-                storage_bytes,
-                required_bytes,
-            });
+            return Err(StorageTooSmall { storage_bytes, required_bytes });
         }
-        Ok(Self {
-            storage,
-            headroom_bytes,
-            start: headroom_bytes,
-            end: headroom_bytes,
-        })
+        Ok(Self { storage, headroom_bytes, start: headroom_bytes, end: headroom_bytes })
     }
 
     /// The storage in bytes for a header and a body of those lengths.
@@ -184,10 +176,7 @@ impl<'b> FrameWriter<'b> {
         let spare = self.storage.get_mut(self.end..).unwrap_or_default();
         let spare_bytes = spare.len();
         let Some(target) = spare.get_mut(..bytes.len()) else {
-            return Err(NoRoom {
-                needed_bytes: bytes.len(),
-                spare_bytes,
-            });
+            return Err(NoRoom { needed_bytes: bytes.len(), spare_bytes });
         };
         target.copy_from_slice(bytes);
         self.end = self.end.saturating_add(bytes.len());
@@ -211,10 +200,7 @@ impl<'b> FrameWriter<'b> {
     pub fn advance(&mut self, bytes: usize) -> Result<(), NoRoom> {
         let spare_bytes = self.storage.len().saturating_sub(self.end);
         if bytes > spare_bytes {
-            return Err(NoRoom {
-                needed_bytes: bytes,
-                spare_bytes,
-            });
+            return Err(NoRoom { needed_bytes: bytes, spare_bytes });
         }
         self.end = self.end.saturating_add(bytes);
         Ok(())
@@ -242,10 +228,7 @@ impl Prepend for FrameWriter<'_> {
     #[inline]
     fn prepend(&mut self, bytes: usize) -> Result<&mut [u8], NoHeadroom> {
         let Some(start) = self.start.checked_sub(bytes) else {
-            return Err(NoHeadroom {
-                needed_bytes: bytes,
-                headroom_bytes: self.start,
-            });
+            return Err(NoHeadroom { needed_bytes: bytes, headroom_bytes: self.start });
         };
         let end = self.start;
         self.start = start;
@@ -269,10 +252,7 @@ fn copy(to: &mut [u8], from: &[u8]) {
 
 #[cold]
 const fn header_too_short(header_bytes: usize, prefix_bytes: usize) -> SealError {
-    SealError::HeaderTooShort {
-        header_bytes,
-        prefix_bytes,
-    }
+    SealError::HeaderTooShort { header_bytes, prefix_bytes }
 }
 
 #[cfg(test)]
@@ -320,35 +300,16 @@ mod tests {
         let mut writer = FrameWriter::new(&mut storage[..], 3).unwrap();
         writer.extend_from_slice(b"body").unwrap();
 
-        let no_headroom = NoHeadroom {
-            needed_bytes: 4,
-            headroom_bytes: 3,
-        };
-        assert_eq!(
-            seal(&HEADER, &mut writer, &[0; 4]),
-            Err(SealError::NoHeadroom(no_headroom))
-        );
-        let too_short = SealError::HeaderTooShort {
-            header_bytes: 1,
-            prefix_bytes: 2,
-        };
+        let no_headroom = NoHeadroom { needed_bytes: 4, headroom_bytes: 3 };
+        assert_eq!(seal(&HEADER, &mut writer, &[0; 4]), Err(SealError::NoHeadroom(no_headroom)));
+        let too_short = SealError::HeaderTooShort { header_bytes: 1, prefix_bytes: 2 };
         assert_eq!(seal(&HEADER, &mut writer, &[0]), Err(too_short));
-        assert_eq!(
-            seal_with(&HEADER, &mut writer, 1, |_| panic!()),
-            Err(too_short)
-        );
+        assert_eq!(seal_with(&HEADER, &mut writer, 1, |_| panic!()), Err(too_short));
         assert_eq!((writer.as_slice(), writer.headroom()), (&b"body"[..], 3));
 
         writer.extend_from_slice(&[b'.'; 11]).unwrap();
-        let oversize = FrameError::Oversize {
-            at: 0,
-            frame_bytes: 17,
-            frame_bytes_max: 16,
-        };
-        assert_eq!(
-            seal(&HEADER, &mut writer, &[0; 2]),
-            Err(SealError::Length(oversize))
-        );
+        let oversize = FrameError::Oversize { at: 0, frame_bytes: 17, frame_bytes_max: 16 };
+        assert_eq!(seal(&HEADER, &mut writer, &[0; 2]), Err(SealError::Length(oversize)));
         assert_eq!((writer.body_len(), writer.headroom()), (15, 3));
     }
 
@@ -357,10 +318,7 @@ mod tests {
         let mut storage = [0; 6];
         let mut writer = FrameWriter::new(&mut storage[..], 2).unwrap();
         writer.extend_from_slice(b"abc").unwrap();
-        let no_room = NoRoom {
-            needed_bytes: 2,
-            spare_bytes: 1,
-        };
+        let no_room = NoRoom { needed_bytes: 2, spare_bytes: 1 };
         assert_eq!(writer.extend_from_slice(b"de"), Err(no_room));
         assert_eq!(writer.advance(2), Err(no_room));
         assert_eq!(writer.as_slice(), b"abc");
@@ -368,12 +326,6 @@ mod tests {
         assert_eq!(writer.as_slice(), b"abcd");
 
         let refused = FrameWriter::new(&mut storage[..], 7).unwrap_err();
-        assert_eq!(
-            refused,
-            StorageTooSmall {
-                storage_bytes: 6,
-                required_bytes: 7
-            }
-        );
+        assert_eq!(refused, StorageTooSmall { storage_bytes: 6, required_bytes: 7 });
     }
 }

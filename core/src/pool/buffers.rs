@@ -19,8 +19,9 @@ use super::{shared::OwnedRef, storage::Heap};
 
 /// Lengths are looked up in steps of this many bytes,
 const STEP_BYTES: usize = 64;
-/// up to 4,096 bytes.
-const STEPS: usize = 4_096 / STEP_BYTES + 1;
+/// up to this length.
+const STEPS_LEN_MAX: usize = 4_096;
+const STEPS: usize = STEPS_LEN_MAX / STEP_BYTES + 1;
 /// Stands for a step that more than one class serves, or none.
 const MIXED: u8 = u8::MAX;
 
@@ -145,11 +146,13 @@ impl<'s, X> Pool<'s, X> {
     /// [`AcquireRefused::TooLarge`] where there is none.
     #[inline]
     pub fn class_of(&self, request: Request) -> Result<usize, AcquireRefused> {
-        let step = request.len.wrapping_add(STEP_BYTES - 1) / STEP_BYTES;
-        match self.class_by_step.get(step) {
-            Some(class) if *class != MIXED && request.headroom == 0 => Ok(usize::from(*class)),
-            _ => self.search_class(request),
+        if request.len <= STEPS_LEN_MAX && request.headroom == 0 {
+            let class = self.class_by_step[request.len.div_ceil(STEP_BYTES)];
+            if class != MIXED {
+                return Ok(usize::from(class));
+            }
         }
+        self.search_class(request)
     }
 
     /// For lengths beyond the steps, where classes share a step, and with headroom.
@@ -169,8 +172,9 @@ impl<'s, X> Pool<'s, X> {
         self.class_stats_with(class, [])
     }
 
-    /// As [`Pool::class_stats`], with what happened in the caches in front of the pool. Each item
-    /// is the slice of magazines of one cache, in the order of the classes.
+    /// As [`Pool::class_stats`], with what happened in caches in front of the pool. Each item is the
+    /// slice of magazines of one cache, in the order of the classes; those of caches that are gone
+    /// belong to it as well, or their acquisitions are missing.
     #[must_use]
     pub fn class_stats_with<'m>(
         &self,

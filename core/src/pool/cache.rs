@@ -12,7 +12,6 @@ use super::reference::{Home, PoolRef};
 use super::sealed::Slots as _;
 use super::slot::{Slot, SlotState};
 use super::span::{Span, Tag};
-use crate::sync::Ordering;
 
 /// One cache asks for this fraction of a class's slots. All caches together get half of them: up to
 /// four get what they ask for, further ones less or nothing.
@@ -25,7 +24,9 @@ const CACHE_SHARE: u32 = 8;
 /// it is exchanged with the pool; so a cache never refuses what the pool has. All caches together
 /// keep at most half of a class's slots.
 ///
-/// Dropping the cache gives everything back.
+/// Dropping the cache gives all slots back. What was counted stays in the magazines, and belongs to
+/// the pool's statistics as long as they serve no other pool: see
+/// [`Pool::class_stats_with`](super::Pool::class_stats_with).
 ///
 /// ```
 /// use turbopump_core::pool::{
@@ -68,7 +69,9 @@ impl<R: PoolRef, M: MagazineSet> Cache<R, M> {
             return Err(CacheRefused::Owned { class });
         }
         for (class, magazine) in all.iter().enumerate() {
-            let wanted = (table.rows()[class].count / CACHE_SHARE).min(MAGAZINE_SLOTS as u32);
+            let row = &table.rows()[class];
+            magazine.count_for(row);
+            let wanted = (row.count / CACHE_SHARE).min(MAGAZINE_SLOTS as u32);
             magazine.set_capacity(table.reserve_parking(class, wanted));
         }
         let mut cache = Self { home, magazines, place: 0, not_sync: PhantomData };
@@ -215,10 +218,6 @@ impl<R: PoolRef, M: MagazineSet> Drop for Cache<R, M> {
         self.flush();
         let table = self.home.pool().table();
         for (class, magazine) in self.magazines.magazines().iter().enumerate() {
-            let (retired, counted) = (&table.rows()[class].state.retired, magazine.take_counted());
-            retired.peak.fetch_add(counted.peak, Ordering::Relaxed);
-            retired.acquired.fetch_add(counted.acquired, Ordering::Relaxed);
-            retired.refilled.fetch_add(counted.refilled, Ordering::Relaxed);
             table.return_parking(class, magazine.capacity());
             magazine.set_capacity(0);
             // SAFETY: the cache owned it until here.

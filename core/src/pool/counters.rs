@@ -45,13 +45,8 @@ impl ClassStats {
         magazines: impl Iterator<Item = &'m Magazine>,
     ) -> Self {
         let load = |counter: &crate::sync::AtomicUsize| counter.load(Ordering::Relaxed);
-        let retired = &row.state.retired;
-        let mut acquired = load(&retired.acquired);
-        let mut refilled = load(&retired.refilled);
-        let mut peak = load(&retired.peak);
-        let mut parked = 0;
-        for magazine in magazines {
-            let counted = magazine.counted();
+        let (mut acquired, mut refilled, mut peak, mut parked) = (0_usize, 0_usize, 0_usize, 0);
+        for counted in magazines.filter_map(|magazine| magazine.counted(row)) {
             acquired = acquired.wrapping_add(counted.acquired);
             refilled = refilled.wrapping_add(counted.refilled);
             peak = peak.saturating_add(counted.peak);

@@ -10,14 +10,18 @@ use core::ptr::{NonNull, null_mut};
 use super::sealed;
 use super::slot::SlotState;
 use super::span::Span;
+use super::table::Row;
 use crate::sync::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
-use crate::sync::{add_unshared, const_unless_loom};
+use crate::sync::{add_unshared, array_of, const_unless_loom};
 
 /// Slots that a magazine can hold at most.
 ///
 /// With the counters in front of them this makes 512 bytes on 64-bit targets, so that finding the
 /// magazine of a class takes a shift.
-pub const MAGAZINE_SLOTS: usize = 56;
+pub const MAGAZINE_SLOTS: usize = 54;
+
+#[cfg(all(target_pointer_width = "64", not(loom)))]
+const _: () = assert!(size_of::<Magazine>() == 512);
 
 /// Free slots of one class, and what their owner counted.
 ///
@@ -25,13 +29,13 @@ pub const MAGAZINE_SLOTS: usize = 56;
 #[repr(C)]
 #[cfg_attr(target_pointer_width = "64", repr(align(64)))]
 pub struct Magazine {
-    owned: AtomicBool,
     /// Slots in it.
     len: AtomicU32,
     /// Slots it may hold.
     capacity: AtomicU32,
     /// Fewest slots in it since the last exchange with the pool.
     low: AtomicU32,
+    owned: AtomicBool,
     /// Only the owner looks at it.
     note: UnsafeCell<Note>,
     /// Slots handed to users.
@@ -42,6 +46,8 @@ pub struct Magazine {
     flushed: AtomicUsize,
     /// Most slots handed out and not come back at once, up to the last exchange.
     peak: AtomicUsize,
+    /// The address of the row of the class that it counts for.
+    row: AtomicUsize,
     slots: [AtomicPtr<SlotState>; MAGAZINE_SLOTS],
 }
 
@@ -72,16 +78,17 @@ impl Magazine {
         #[must_use]
         pub fn new() -> Self {
             Self {
-                owned: AtomicBool::new(false),
                 len: AtomicU32::new(0),
                 capacity: AtomicU32::new(0),
                 low: AtomicU32::new(0),
+                owned: AtomicBool::new(false),
                 note: UnsafeCell::new(Note { home: null_mut(), fresh: Span::NOTHING }),
                 acquired: AtomicUsize::new(0),
                 refilled: AtomicUsize::new(0),
                 flushed: AtomicUsize::new(0),
                 peak: AtomicUsize::new(0),
-                slots: [const { AtomicPtr::new(null_mut()) }; MAGAZINE_SLOTS],
+                row: AtomicUsize::new(0),
+                slots: array_of!(AtomicPtr::new(null_mut()); MAGAZINE_SLOTS),
             }
         }
     }
@@ -136,23 +143,27 @@ impl Magazine {
         self.len.load(Ordering::Relaxed)
     }
 
-    pub(super) fn counted(&self) -> Counted {
-        Counted {
+    /// Counts for the class of `row` from here on; anew, if it counted for another one before.
+    /// Only the owner may do that, while the magazine is empty.
+    pub(super) fn count_for(&self, row: &Row) {
+        let address = core::ptr::from_ref(row) as usize;
+        if self.row.swap(address, Ordering::Relaxed) != address {
+            for counter in [&self.acquired, &self.refilled, &self.flushed, &self.peak] {
+                counter.store(0, Ordering::Relaxed);
+            }
+            self.low.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// What was counted, if it was for the class of `row`.
+    pub(super) fn counted(&self, row: &Row) -> Option<Counted> {
+        let address = core::ptr::from_ref(row) as usize;
+        (self.row.load(Ordering::Relaxed) == address).then(|| Counted {
             acquired: self.acquired.load(Ordering::Relaxed),
             refilled: self.refilled.load(Ordering::Relaxed),
             peak: self.peak_now(),
             parked: self.len() as usize,
-        }
-    }
-
-    /// What was counted, which begins anew.
-    pub(super) fn take_counted(&self) -> Counted {
-        let counted = self.counted();
-        for counter in [&self.acquired, &self.refilled, &self.flushed, &self.peak] {
-            counter.store(0, Ordering::Relaxed);
-        }
-        self.low.store(self.len(), Ordering::Relaxed);
-        counted
+        })
     }
 
     fn peak_now(&self) -> usize {

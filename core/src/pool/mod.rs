@@ -25,6 +25,8 @@
 //! (per connection: one being read, those queued for writing), plus what consumers keep, plus, where
 //! caches are used, an eighth of the class per thread, half of it at most.
 #![allow(unsafe_code)]
+// Thread-local caches are not there when the model checker runs.
+#![cfg_attr(loom, allow(dead_code))]
 
 mod buffers;
 mod cache;
@@ -70,3 +72,6 @@ pub use slot::{Slot, SlotState};
 pub use storage::Heap;
 pub use storage::{Memory, Parts, StaticPool, Storage, StorageError};
 pub use table::Row;
+
+#[cfg(all(test, feature = "alloc", not(loom)))]
+mod tests;

@@ -13,7 +13,7 @@ use super::sealed::{self, Slots};
 use super::slot::{Slot, SlotState};
 use super::table::{Row, SlotTable};
 use crate::backing::Backing;
-use crate::sync::{Ordering, const_unless_loom};
+use crate::sync::{Ordering, array_of, const_unless_loom};
 
 #[cfg(feature = "alloc")]
 use super::shared::OwnedRef;
@@ -99,8 +99,8 @@ impl<T, const COUNT: usize> ObjectMemory<T, COUNT> {
         #[must_use]
         pub fn new() -> Self {
             Self {
-                rows: [const { Row::new() }; 1],
-                slots: [const { SlotState::new() }; COUNT],
+                rows: [Row::new()],
+                slots: array_of!(SlotState::new(); COUNT),
                 values: [const { ObjectSlot::new() }; COUNT],
             }
         }

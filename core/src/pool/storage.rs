@@ -10,7 +10,7 @@ use super::reference::Direct;
 use super::slot::SlotState;
 use super::table::Row;
 use crate::backing::Backing;
-use crate::sync::{AtomicBool, Ordering, const_unless_loom};
+use crate::sync::{AtomicBool, Ordering, array_of, const_unless_loom};
 
 /// The three pieces of memory that a pool of buffers runs on.
 ///
@@ -106,8 +106,8 @@ impl<const CLASSES: usize, const SLOTS: usize, const BYTES: usize> Memory<CLASSE
         #[must_use]
         pub fn new() -> Self {
             Self {
-                rows: [const { Row::new() }; CLASSES],
-                slots: [const { SlotState::new() }; SLOTS],
+                rows: array_of!(Row::new(); CLASSES),
+                slots: array_of!(SlotState::new(); SLOTS),
                 bytes: [0; BYTES],
             }
         }

@@ -54,15 +54,6 @@ pub(super) struct RowState {
     pub(super) misses: AtomicUsize,
     /// Requests for a smaller class that this one served.
     pub(super) stepped_up: AtomicUsize,
-    /// What the magazines of caches that are gone have counted.
-    pub(super) retired: Retired,
-}
-
-/// Sums over magazines whose caches are gone; see `Magazine` for the terms.
-pub(super) struct Retired {
-    pub(super) acquired: AtomicUsize,
-    pub(super) refilled: AtomicUsize,
-    pub(super) peak: AtomicUsize,
 }
 
 impl Row {
@@ -82,11 +73,6 @@ impl Row {
                     parkable: AtomicU32::new(0),
                     misses: AtomicUsize::new(0),
                     stepped_up: AtomicUsize::new(0),
-                    retired: Retired {
-                        acquired: AtomicUsize::new(0),
-                        refilled: AtomicUsize::new(0),
-                        peak: AtomicUsize::new(0),
-                    },
                 },
             }
         }

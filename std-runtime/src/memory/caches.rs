@@ -129,6 +129,12 @@ impl ThreadLocal<Reference> for ThreadCaches {
     }
 }
 
+/// Pools whose memory is not freed yet.
+#[cfg(test)]
+pub(super) fn pools_alive() -> usize {
+    lock(&POOLS_BY_PLACE).iter().sum()
+}
+
 /// Gives up this thread's cache in front of `home`.
 pub(super) fn flush_this_thread(home: &Reference) {
     LOCAL.with(|local| local.remove_if(|other| other.is_same(home)));

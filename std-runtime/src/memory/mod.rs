@@ -22,3 +22,6 @@ pub use self::bytes::IntoBytes;
 pub use self::caches::{Reference, ThreadCaches};
 pub use self::objects::{Boxed, Object, ObjectPool};
 pub use self::registry::{AlreadyRegistered, Key, ObjectPools, default_object_pools};
+
+#[cfg(test)]
+mod tests;

@@ -48,9 +48,7 @@ fn check(format: Format, input: &[u8], room: usize) -> Result<Vec<u8>, InflateEr
                 }
             }
         }
-        let result = result
-            .and_then(|()| machine.finish())
-            .map(|len| output[..len].to_vec());
+        let result = result.and_then(|()| machine.finish()).map(|len| output[..len].to_vec());
         assert_eq!(result, expected, "in pieces of {piece}");
     }
     expected
@@ -74,11 +72,7 @@ fn no_output_at_all_is_enough_for_nothing() {
 
 #[test]
 fn one_byte_less_room_is_the_limit() {
-    for (format, input) in [
-        (Format::Raw, RAW),
-        (Format::Zlib, &zlib()),
-        (Format::Gzip, &gzip()),
-    ] {
+    for (format, input) in [(Format::Raw, RAW), (Format::Zlib, &zlib()), (Format::Gzip, &gzip())] {
         for room in 0..TEXT.len() {
             let refused = check(format, input, room);
             let is_limit = matches!(
@@ -92,18 +86,10 @@ fn one_byte_less_room_is_the_limit() {
 
 #[test]
 fn every_truncation_is_noticed() {
-    for (format, input) in [
-        (Format::Raw, RAW),
-        (Format::Zlib, &zlib()),
-        (Format::Gzip, &gzip()),
-    ] {
+    for (format, input) in [(Format::Raw, RAW), (Format::Zlib, &zlib()), (Format::Gzip, &gzip())] {
         for len in 0..input.len() {
             let refused = check(format, &input[..len], TEXT.len());
-            assert_eq!(
-                refused,
-                Err(InflateError::Truncated { at: len as u64 }),
-                "{format}"
-            );
+            assert_eq!(refused, Err(InflateError::Truncated { at: len as u64 }), "{format}");
         }
     }
 }
@@ -112,26 +98,14 @@ fn every_truncation_is_noticed() {
 fn what_follows_is_refused_unless_it_is_a_gzip_member() {
     let trailing = |at: usize| Err(InflateError::Trailing { at: at as u64 });
     let with_zero = |input: &[u8]| [input, &[0]].concat();
-    assert_eq!(
-        check(Format::Raw, &with_zero(RAW), 100),
-        trailing(RAW.len())
-    );
-    assert_eq!(
-        check(Format::Zlib, &with_zero(&zlib()), 100),
-        trailing(zlib().len())
-    );
-    assert_eq!(
-        check(Format::Gzip, &with_zero(&gzip()), 100),
-        trailing(gzip().len())
-    );
+    assert_eq!(check(Format::Raw, &with_zero(RAW), 100), trailing(RAW.len()));
+    assert_eq!(check(Format::Zlib, &with_zero(&zlib()), 100), trailing(zlib().len()));
+    assert_eq!(check(Format::Gzip, &with_zero(&gzip()), 100), trailing(gzip().len()));
     let almost = [&gzip()[..], &[0x1f, 0x8c]].concat();
     assert_eq!(check(Format::Gzip, &almost, 100), trailing(gzip().len()));
 
     let two = [gzip(), gzip()].concat();
-    assert_eq!(
-        check(Format::Gzip, &two, 2 * TEXT.len()),
-        Ok([TEXT, TEXT].concat())
-    );
+    assert_eq!(check(Format::Gzip, &two, 2 * TEXT.len()), Ok([TEXT, TEXT].concat()));
     let at = two.len() as u64 - 1;
     let torn = check(Format::Gzip, &two[..two.len() - 1], 100);
     assert_eq!(torn, Err(InflateError::Truncated { at }));
@@ -142,10 +116,7 @@ fn a_member_cannot_refer_back_to_the_one_before() {
     // Fixed tables, a match of three bytes one back, end: legal only behind other output.
     let member = [&gzip::HEADER[..], b"\x03\x02\x00", &gzip::trailer(0, 3)].concat();
     let refused = check(Format::Gzip, &[gzip(), member].concat(), 100);
-    assert!(
-        matches!(refused, Err(InflateError::Corrupt { .. })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(InflateError::Corrupt { .. })), "{refused:?}");
 }
 
 #[test]
@@ -155,14 +126,7 @@ fn checksums_and_lengths_are_compared() {
     let (at, found) = (bad.len() as u64, 0x70be_08bb);
     let expected = found ^ 1;
     let refused = check(Format::Zlib, &bad, 100);
-    assert_eq!(
-        refused,
-        Err(InflateError::Checksum {
-            at,
-            expected,
-            found
-        })
-    );
+    assert_eq!(refused, Err(InflateError::Checksum { at, expected, found }));
 
     let len = gzip().len();
     let mut bad = gzip();
@@ -170,27 +134,13 @@ fn checksums_and_lengths_are_compared() {
     let (at, found) = (len as u64, crc32(TEXT));
     let expected = found ^ 1;
     let refused = check(Format::Gzip, &bad, 100);
-    assert_eq!(
-        refused,
-        Err(InflateError::Checksum {
-            at,
-            expected,
-            found
-        })
-    );
+    assert_eq!(refused, Err(InflateError::Checksum { at, expected, found }));
 
     let mut bad = gzip();
     bad[len - 4] ^= 1;
     let (found, expected) = (TEXT.len() as u32, TEXT.len() as u32 ^ 1);
     let refused = check(Format::Gzip, &bad, 100);
-    assert_eq!(
-        refused,
-        Err(InflateError::Length {
-            at,
-            expected,
-            found
-        })
-    );
+    assert_eq!(refused, Err(InflateError::Length { at, expected, found }));
 }
 
 #[test]
@@ -199,21 +149,12 @@ fn headers_are_refused_where_they_are_wrong() {
         Err(InflateError::Header { at, problem }) => Some((at, problem)),
         _ => None,
     };
-    for header in [
-        [0x78, 0xdb],
-        [0x79, 0x9c],
-        [0x88, 0x1c],
-        [0x78, 0xbb],
-        [0, 0],
-    ] {
+    for header in [[0x78, 0xdb], [0x79, 0x9c], [0x88, 0x1c], [0x78, 0xbb], [0, 0]] {
         let input = [&header, RAW, ADLER].concat();
         let not_zlib = refused(Format::Zlib, &input).map(|(_, problem)| problem);
         assert_eq!(not_zlib, Some(HeaderProblem::NotZlib), "{header:x?}");
     }
-    assert_eq!(
-        refused(Format::Gzip, &zlib()),
-        Some((0, HeaderProblem::NotGzip))
-    );
+    assert_eq!(refused(Format::Gzip, &zlib()), Some((0, HeaderProblem::NotGzip)));
     let mut second = [gzip(), gzip()].concat();
     let at = gzip().len() + 2;
     second[at] = 9;
@@ -224,10 +165,7 @@ fn headers_are_refused_where_they_are_wrong() {
 #[test]
 fn a_block_of_the_reserved_type_is_corrupt() {
     let refused = check(Format::Raw, &[7, 0, 0], 100);
-    assert!(
-        matches!(refused, Err(InflateError::Corrupt { .. })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(InflateError::Corrupt { .. })), "{refused:?}");
 }
 
 #[test]
@@ -243,13 +181,7 @@ fn the_output_may_grow_but_not_shrink_below_what_was_written() {
     machine.reset();
     machine.update(&RAW[..5], &mut output).unwrap();
     let refused = machine.update(&RAW[5..], &mut output[..1]);
-    assert_eq!(
-        refused,
-        Err(InflateError::OutputLimit {
-            at: 5,
-            limit_bytes: 1
-        })
-    );
+    assert_eq!(refused, Err(InflateError::OutputLimit { at: 5, limit_bytes: 1 }));
 }
 
 #[test]

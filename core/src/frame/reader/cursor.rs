@@ -40,12 +40,7 @@ impl<H: Header> FusedIterator for ReaderFrames<'_, H> {}
 impl<'r, H> ReaderFrames<'r, H> {
     #[inline]
     pub(super) const fn new(frames: Frames<'r, 'r, H>, cursor: &'r mut Cursor) -> Self {
-        Self {
-            frames,
-            first: cursor.start,
-            cursor,
-            over: false,
-        }
+        Self { frames, first: cursor.start, cursor, over: false }
     }
 
     #[cold]
@@ -89,8 +84,7 @@ impl Cursor {
     }
 
     pub(super) const fn stream_offset(&self) -> u64 {
-        self.received_bytes
-            .saturating_sub(self.pending_bytes() as u64)
+        self.received_bytes.saturating_sub(self.pending_bytes() as u64)
     }
 
     pub(super) fn check_poison(&self) -> Result<(), FrameError> {

@@ -56,11 +56,7 @@ fn a_bulk_window_is_all_the_room_and_moves_bytes_only_where_it_pays() {
     assert_eq!(reader.receive_buffer_bulk().unwrap().len(), 17);
     feed(&mut reader, b"jkl");
     assert_eq!(reader.next_frame(), Ok(Some(&b"\0\x04ijkl"[..])));
-    assert_eq!(
-        reader.receive_buffer_bulk().unwrap().len(),
-        20,
-        "nothing waits"
-    );
+    assert_eq!(reader.receive_buffer_bulk().unwrap().len(), 20, "nothing waits");
     assert_eq!(reader.finish(), Ok(()));
 }
 
@@ -89,13 +85,7 @@ fn storage_of_one_frame_is_enough_in_bulk() {
 fn storage_below_the_longest_frame_is_refused() {
     let mut storage = [0; 7];
     let refused = Reader::new(HEADER, &mut storage[..]).unwrap_err();
-    assert_eq!(
-        refused,
-        StorageTooSmall {
-            storage_bytes: 7,
-            required_bytes: 8
-        }
-    );
+    assert_eq!(refused, StorageTooSmall { storage_bytes: 7, required_bytes: 8 });
 }
 
 #[test]
@@ -104,11 +94,7 @@ fn a_bad_length_poisons_until_reset() {
     let mut reader = Reader::new(HEADER, &mut storage[..]).unwrap();
     feed(&mut reader, b"\0\x01a\0\x07");
     assert!(reader.next_frame().unwrap().is_some());
-    let error = FrameError::Oversize {
-        at: 3,
-        frame_bytes: 9,
-        frame_bytes_max: 8,
-    };
+    let error = FrameError::Oversize { at: 3, frame_bytes: 9, frame_bytes_max: 8 };
     for _ in 0..2 {
         assert_eq!(reader.next_frame(), Err(error));
         assert_eq!(reader.receive_buffer().err(), Some(error));
@@ -133,11 +119,7 @@ fn frames_are_taken_as_they_are_returned() {
     assert_eq!((reader.pending_bytes(), reader.stream_offset()), (2, 9));
 
     feed(&mut reader, b"d\xff\xff");
-    let error = FrameError::Oversize {
-        at: 12,
-        frame_bytes: 65_537,
-        frame_bytes_max: 8,
-    };
+    let error = FrameError::Oversize { at: 12, frame_bytes: 65_537, frame_bytes_max: 8 };
     let mut frames = reader.frames();
     assert_eq!(frames.next(), Some(Ok(&b"\0\x01d"[..])));
     assert_eq!((frames.next(), frames.next()), (Some(Err(error)), None));
@@ -150,21 +132,11 @@ fn frames_are_taken_as_they_are_returned() {
 fn more_than_the_window_cannot_be_committed() {
     let mut storage = [0; 8];
     let mut reader = Reader::new(HEADER, &mut storage[..]).unwrap();
-    assert!(matches!(
-        reader.commit(1),
-        Err(FrameError::Overcommit {
-            window_bytes: 0,
-            ..
-        })
-    ));
+    assert!(matches!(reader.commit(1), Err(FrameError::Overcommit { window_bytes: 0, .. })));
     reader.reset();
     assert_eq!(reader.receive_buffer().unwrap().len(), 2);
     reader.commit(1).unwrap();
-    let error = FrameError::Overcommit {
-        at: 1,
-        committed_bytes: 2,
-        window_bytes: 1,
-    };
+    let error = FrameError::Overcommit { at: 1, committed_bytes: 2, window_bytes: 1 };
     assert_eq!(reader.commit(2), Err(error));
     assert_eq!(reader.next_frame(), Err(error));
 }
@@ -174,30 +146,18 @@ fn the_end_of_the_stream_within_a_frame_is_torn() {
     let mut storage = [0; 16];
     let mut reader = Reader::new(HEADER, &mut storage[..]).unwrap();
     feed(&mut reader, b"\0\x01a\0\x05bc");
-    let torn = FrameError::Torn {
-        at: 3,
-        received_bytes: 4,
-        missing_bytes: 3,
-    };
+    let torn = FrameError::Torn { at: 3, received_bytes: 4, missing_bytes: 3 };
     assert_eq!(reader.finish(), Err(torn));
     assert_eq!(reader.next_frame(), Err(torn));
 
     reader.reset();
     feed(&mut reader, b"\0\x01a");
-    assert_eq!(
-        reader.finish(),
-        Ok(()),
-        "a whole frame that was not taken is not torn"
-    );
+    assert_eq!(reader.finish(), Ok(()), "a whole frame that was not taken is not torn");
     assert!(reader.next_frame().unwrap().is_some());
 
     reader.reset();
     feed(&mut reader, b"\0");
-    let torn = FrameError::Torn {
-        at: 0,
-        received_bytes: 1,
-        missing_bytes: 1,
-    };
+    let torn = FrameError::Torn { at: 0, received_bytes: 1, missing_bytes: 1 };
     assert_eq!(reader.finish(), Err(torn));
 }
 
@@ -227,19 +187,11 @@ fn a_header_that_breaks_its_own_promises_cannot_stall_the_reader() {
     let mut storage = [0; 4];
     let mut reader = Reader::new(Liar, &mut storage[..]).unwrap();
     feed(&mut reader, &[9]);
-    let oversize = FrameError::Oversize {
-        at: 0,
-        frame_bytes: 9,
-        frame_bytes_max: 4,
-    };
+    let oversize = FrameError::Oversize { at: 0, frame_bytes: 9, frame_bytes_max: 4 };
     assert_eq!(reader.next_frame(), Err(oversize));
 
     reader.reset();
     feed(&mut reader, &[0]);
-    let empty = FrameError::TooShort {
-        at: 0,
-        frame_bytes: 0,
-        frame_bytes_min: 1,
-    };
+    let empty = FrameError::TooShort { at: 0, frame_bytes: 0, frame_bytes_min: 1 };
     assert_eq!(reader.next_frame(), Err(empty));
 }

@@ -1,0 +1,332 @@
+//! What an accumulator does, one rule at a time.
+
+use alloc::vec::Vec;
+
+use super::*;
+use crate::time::{Instant, Now};
+
+type Batcher = Accumulator<'static, 'static, u32>;
+
+fn at_ms(ms: u64) -> Now {
+    Now::new(Instant::from_ms(ms), 0)
+}
+
+fn batcher(config: BatchConfig) -> Batcher {
+    Accumulator::new(config, BatchStorage::on_heap(&config), 1).expect("a valid configuration")
+}
+
+/// Ten items a batch, 10 ms, at most 30 wait.
+fn small() -> BatchConfig {
+    BatchConfig { items_max: 10, waiting_max: 30, in_flight_max: 2, ..BatchConfig::default() }
+}
+
+fn push(batcher: &mut Batcher, now: Now, items: impl IntoIterator<Item = u32>) {
+    for item in items {
+        batcher.push(now, item, 1).expect("there is room");
+    }
+}
+
+fn items(batch: &Batch<'_, u32>) -> Vec<u32> {
+    batch.iter().map(|entry| *entry.item()).collect()
+}
+
+/// Marks each item, settles the batch and returns what was settled.
+fn settle(
+    batcher: &mut Batcher,
+    now: Now,
+    mut batch: Batch<'static, u32>,
+    outcome: impl Fn(u32) -> Outcome,
+) -> Vec<(u32, Settled)> {
+    let mut settled = Vec::new();
+    batch.iter_mut().for_each(|entry| entry.set(outcome(*entry.item())));
+    batcher.settle(now, batch, |item, how| settled.push((item, how))).expect("its own batch");
+    settled
+}
+
+fn closed(batcher: &Batcher) -> Vec<(Reason, u64)> {
+    let counts = batcher.counters().closed.iter().map(|counter| counter.get());
+    Reason::ALL.into_iter().zip(counts).filter(|(_, count)| *count > 0).collect()
+}
+
+#[test]
+fn a_full_batch_goes_at_once_and_the_rest_after_the_linger_time() {
+    let mut batcher = batcher(small());
+    push(&mut batcher, at_ms(0), 0..10);
+    push(&mut batcher, at_ms(3), 10..13);
+    let full = batcher.poll_batch(at_ms(3)).expect("ten items are there");
+    assert_eq!(items(&full), (0..10).collect::<Vec<_>>());
+    assert!(batcher.poll_batch(at_ms(3)).is_none());
+    // The first of the three has waited since 3 ms.
+    assert_eq!(batcher.poll_timeout(), Some(Instant::from_ms(13)));
+    assert!(batcher.poll_batch(at_ms(12)).is_none());
+    let rest = batcher.poll_batch(at_ms(13)).expect("10 ms are over");
+    assert_eq!(items(&rest), [10, 11, 12]);
+    assert_eq!(closed(&batcher), [(Reason::Items, 1), (Reason::Linger, 1)]);
+    assert_eq!(settle(&mut batcher, at_ms(14), full, |_| Outcome::Done).len(), 10);
+    assert_eq!(settle(&mut batcher, at_ms(15), rest, |_| Outcome::Done).len(), 3);
+    assert!(batcher.is_drained());
+    let counters = batcher.counters();
+    assert_eq!((counters.items.get(), counters.batches.get()), (13, 2));
+    assert_eq!((counters.succeeded.get(), counters.failed.get()), (13, 0));
+    assert!((counters.items_mean() - 6.5).abs() < f64::EPSILON);
+}
+
+#[test]
+fn a_flush_takes_what_waits_then_and_no_more() {
+    let mut batcher = batcher(small());
+    push(&mut batcher, at_ms(0), 0..2);
+    batcher.flush();
+    let first = batcher.poll_batch(at_ms(0)).expect("was asked for");
+    assert_eq!(items(&first), [0, 1]);
+    push(&mut batcher, at_ms(0), 2..4);
+    assert!(batcher.poll_batch(at_ms(0)).is_none(), "these came after the flush");
+    assert_eq!(closed(&batcher), [(Reason::Flush, 1)]);
+    settle(&mut batcher, at_ms(0), first, |_| Outcome::Done);
+}
+
+#[test]
+fn an_item_that_is_one_too_many_bytes_opens_the_next_batch() {
+    let config = BatchConfig { bytes_max: 100, item_bytes_max: 60, ..small() };
+    let mut batcher = batcher(config);
+    for (item, bytes) in [(0, 60), (1, 40), (2, 1)] {
+        batcher.push(at_ms(0), item, bytes).expect("there is room");
+    }
+    let refused = batcher.push(at_ms(0), 3, 61).expect_err("too large by itself");
+    assert_eq!(refused.item, 3);
+    assert_eq!(refused.reason, Refusal::TooLarge { bytes: 61, max: 60 });
+    let first = batcher.poll_batch(at_ms(0)).expect("closed by its bytes");
+    assert_eq!((items(&first), first.bytes()), (alloc::vec![0, 1], 100));
+    assert_eq!(closed(&batcher), [(Reason::Bytes, 1)]);
+    assert!(batcher.poll_batch(at_ms(0)).is_none(), "the next one is neither full nor due");
+    settle(&mut batcher, at_ms(0), first, |_| Outcome::Done);
+}
+
+#[test]
+fn too_many_at_once_are_split_in_order() {
+    let mut batcher = batcher(BatchConfig { bytes_max: 100, item_bytes_max: 60, ..small() });
+    let mut all = (0..9).map(|item| (item, 30));
+    assert_eq!(batcher.push_all(at_ms(0), &mut all).expect("there is room"), 9);
+    batcher.shutdown();
+    let mut batches = Vec::new();
+    while let Some(batch) = batcher.poll_batch(at_ms(0)) {
+        batches.push(items(&batch));
+        settle(&mut batcher, at_ms(0), batch, |_| Outcome::Done);
+    }
+    assert_eq!(batches, [[0, 1, 2], [3, 4, 5], [6, 7, 8]]);
+    let mut more = (9..12).map(|item| (item, 1));
+    let refused = batcher.push_all(at_ms(0), &mut more).expect_err("it shuts down");
+    assert_eq!((refused.item, refused.reason), (9, Refusal::ShuttingDown));
+    assert_eq!(more.count(), 2, "the rest is still the caller's");
+}
+
+#[test]
+fn more_than_may_wait_is_given_back_until_a_batch_is_out() {
+    let mut batcher = batcher(small());
+    push(&mut batcher, at_ms(0), 0..30);
+    let refused = batcher.push(at_ms(0), 30, 1).expect_err("thirty wait");
+    assert_eq!((refused.item, refused.reason), (30, Refusal::Full { waiting: 30, max: 30 }));
+    let batch = batcher.poll_batch(at_ms(0)).expect("ten items");
+    push(&mut batcher, at_ms(0), 30..40);
+    assert_eq!(batcher.waiting(), 30);
+    assert_eq!(batcher.counters().refused.get(), 1);
+    settle(&mut batcher, at_ms(0), batch, |_| Outcome::Done);
+}
+
+#[test]
+fn few_items_of_many_bytes_may_use_all_batches() {
+    let mut batcher = batcher(BatchConfig { bytes_max: 10, item_bytes_max: 10, ..small() });
+    let places = small().batches_len() as u32;
+    for item in 0..places {
+        batcher.push(at_ms(0), item, 10).expect("a batch of its own");
+    }
+    let refused = batcher.push(at_ms(0), 99, 10).expect_err("no batch is left");
+    assert_eq!(refused.reason, Refusal::NoBatch { waiting: places as usize, max: 30 });
+    let batch = batcher.poll_batch(at_ms(0)).expect("closed by its bytes");
+    settle(&mut batcher, at_ms(0), batch, |_| Outcome::Done);
+    batcher.push(at_ms(0), 99, 10).expect("one was settled");
+}
+
+#[test]
+fn only_what_failed_is_tried_again_in_order_and_not_for_ever() {
+    let mut batcher = batcher(small());
+    push(&mut batcher, at_ms(0), 0..10);
+    let outcome = |item| match item {
+        3 | 7 => Outcome::Retry,
+        5 => Outcome::Failed,
+        _ => Outcome::Done,
+    };
+    let mut batch = batcher.poll_batch(at_ms(0)).expect("ten items");
+    let mut settled = settle(&mut batcher, at_ms(0), batch, outcome);
+    assert_eq!(settled.len(), 8);
+    assert!(settled.contains(&(5, Settled::Failed)) && settled.contains(&(4, Settled::Done)));
+    for attempt in 1..=3 {
+        let due = Instant::from_ms(50 * attempt);
+        assert_eq!(batcher.poll_timeout(), Some(due));
+        assert!(batcher.poll_batch(at_ms(50 * attempt - 1)).is_none());
+        batch = batcher.poll_batch(Now::new(due, 0)).expect("50 ms later");
+        assert_eq!((items(&batch), batch.attempt()), (alloc::vec![3, 7], attempt as u32));
+        settled = settle(&mut batcher, Now::new(due, 0), batch, outcome);
+    }
+    let exhausted = Settled::Exhausted { attempts: 4 };
+    assert_eq!(settled, [(3, exhausted), (7, exhausted)]);
+    assert!(batcher.is_drained());
+    let counters = batcher.counters();
+    assert_eq!((counters.succeeded.get(), counters.failed.get()), (7, 3));
+    assert_eq!((counters.retried.get(), counters.batches.get()), (6, 1));
+}
+
+#[test]
+fn deadlines_end_waiting_and_retrying() {
+    let mut batcher = batcher(small());
+    let now = at_ms(0);
+    batcher.push_until(now, 0, 1, Instant::from_ms(5)).expect("there is room");
+    batcher.push_until(now, 1, 1, Instant::from_ms(60)).expect("there is room");
+    batcher.push_until(now, 2, 1, Instant::from_ms(61)).expect("there is room");
+    let batch = batcher.poll_batch(at_ms(10)).expect("10 ms are over");
+    assert_eq!(items(&batch), [1, 2], "the first has no time left");
+    let settled = settle(&mut batcher, at_ms(10), batch, |_| Outcome::Retry);
+    // 60 ms is when the next attempt would begin: too late for the one that ends there.
+    let expired = |attempts| Settled::Expired { attempts };
+    assert_eq!(settled, [(0, expired(0)), (1, expired(1))]);
+    let batch = batcher.poll_batch(at_ms(61)).expect("polled late");
+    assert!(batch.is_empty(), "nothing to work on, but to be settled");
+    assert_eq!(settle(&mut batcher, at_ms(61), batch, |_| Outcome::Done), [(2, expired(1))]);
+    assert_eq!(batcher.counters().expired.get(), 3);
+}
+
+#[test]
+fn in_order_means_one_after_the_other() {
+    let mut batcher = batcher(BatchConfig { ordered: true, ..small() });
+    push(&mut batcher, at_ms(0), 0..20);
+    let batch = batcher.poll_batch(at_ms(0)).expect("ten items");
+    assert!(batcher.poll_batch(at_ms(0)).is_none(), "the first batch is out");
+    assert_eq!(batcher.poll_timeout(), None, "only settling it can change that");
+    let settled = settle(&mut batcher, at_ms(0), batch, |item| {
+        if item == 9 { Outcome::Retry } else { Outcome::Done }
+    });
+    assert_eq!(settled.len(), 9);
+    assert!(batcher.poll_batch(at_ms(49)).is_none(), "one item is to be tried again first");
+    let retried = batcher.poll_batch(at_ms(50)).expect("50 ms later");
+    assert_eq!(items(&retried), [9]);
+    settle(&mut batcher, at_ms(50), retried, |_| Outcome::Done);
+    let next = batcher.poll_batch(at_ms(50)).expect("all earlier ones are settled");
+    assert_eq!(items(&next)[0], 10);
+    settle(&mut batcher, at_ms(50), next, |_| Outcome::Done);
+}
+
+#[test]
+fn no_more_batches_are_out_than_may() {
+    let mut batcher = batcher(small());
+    push(&mut batcher, at_ms(0), 0..30);
+    let first = batcher.poll_batch(at_ms(0)).expect("ten items");
+    let second = batcher.poll_batch(at_ms(0)).expect("ten items");
+    assert!(batcher.poll_batch(at_ms(0)).is_none(), "two may be out");
+    settle(&mut batcher, at_ms(1), second, |_| Outcome::Done);
+    let third = batcher.poll_batch(at_ms(1)).expect("ten items");
+    assert_eq!(items(&third)[0], 20);
+    for batch in [first, third] {
+        settle(&mut batcher, at_ms(1), batch, |_| Outcome::Done);
+    }
+}
+
+#[test]
+fn the_size_follows_the_load() {
+    let config = BatchConfig { size: SizePolicy::ByLoad(LoadRule::DEFAULT), ..Default::default() };
+    let mut batcher = batcher(config);
+    push(&mut batcher, at_ms(0), 0..250);
+    assert_eq!(batcher.items_target(), 200, "a quarter full, idle processors");
+    batcher.set_cpu_share(0.5);
+    assert_eq!(batcher.items_target(), 100);
+    batcher.set_cpu_share(0.9);
+    let mut sizes = Vec::new();
+    while let Some(batch) = batcher.poll_batch(at_ms(0)) {
+        sizes.push(batch.len());
+        settle(&mut batcher, at_ms(0), batch, |_| Outcome::Done);
+    }
+    assert_eq!(sizes, [50; 5]);
+    push(&mut batcher, at_ms(0), 250..1_070);
+    batcher.set_cpu_share(0.0);
+    assert_eq!(batcher.items_target(), 50, "more than four fifths of what may wait");
+}
+
+#[test]
+fn what_is_left_of_a_batch_lingers_from_its_own_push() {
+    let config = BatchConfig { size: SizePolicy::ByLoad(LoadRule::DEFAULT), ..Default::default() };
+    let mut batcher = batcher(config);
+    batcher.set_cpu_share(0.9);
+    push(&mut batcher, at_ms(0), 0..50);
+    push(&mut batcher, at_ms(8), 50..53);
+    let first = batcher.poll_batch(at_ms(8)).expect("fifty items");
+    assert_eq!(first.len(), 50);
+    assert_eq!(batcher.poll_timeout(), Some(Instant::from_ms(18)));
+    let rest = batcher.poll_batch(at_ms(18)).expect("10 ms are over");
+    assert_eq!(items(&rest), [50, 51, 52]);
+    for batch in [first, rest] {
+        settle(&mut batcher, at_ms(18), batch, |_| Outcome::Done);
+    }
+}
+
+#[test]
+fn shutting_down_hands_out_everything_and_giving_up_settles_the_rest() {
+    let mut batcher = batcher(small());
+    push(&mut batcher, at_ms(0), 0..25);
+    batcher.shutdown();
+    let refused = batcher.push(at_ms(0), 25, 1).expect_err("it shuts down");
+    assert_eq!((refused.item, refused.reason), (25, Refusal::ShuttingDown));
+    let first = batcher.poll_batch(at_ms(0)).expect("ten items");
+    settle(
+        &mut batcher,
+        at_ms(0),
+        first,
+        |item| {
+            if item == 0 { Outcome::Retry } else { Outcome::Done }
+        },
+    );
+    let second = batcher.poll_batch(at_ms(0)).expect("ten more");
+    let mut abandoned = Vec::new();
+    assert_eq!(batcher.abandon(|item, how| abandoned.push((item, how))), 6);
+    assert_eq!(abandoned[0], (0, Settled::Abandoned { attempts: 1 }));
+    assert_eq!(abandoned[1], (20, Settled::Abandoned { attempts: 0 }));
+    assert!(!batcher.is_drained(), "one batch is still out");
+    assert_eq!(settle(&mut batcher, at_ms(1), second, |_| Outcome::Done).len(), 10);
+    assert!(batcher.is_drained());
+    assert_eq!(batcher.counters().succeeded.get() + batcher.counters().failed.get(), 25);
+}
+
+#[test]
+fn a_batch_of_another_accumulator_is_refused() {
+    let (mut one, mut other) = (batcher(small()), batcher(BatchConfig::default()));
+    push(&mut one, at_ms(0), 0..10);
+    let batch = one.poll_batch(at_ms(0)).expect("ten items");
+    let refused = other.settle(at_ms(0), batch, |_, _| unreachable!()).expect_err("not its own");
+    assert_eq!(settle(&mut one, at_ms(0), refused.batch, |_| Outcome::Done).len(), 10);
+}
+
+#[test]
+fn storage_that_is_too_small_is_named() {
+    let config = small();
+    let mut entries = [const { None::<Entry<u32>> }; 69];
+    let mut places = [const { Place::new() }; 7];
+    let storage = BatchStorage::borrowed(&mut places, &mut entries);
+    let refused = Accumulator::new(config, storage, 1).expect_err("one entry is missing");
+    let missing = StorageTooSmall { part: "entries", len: 69, needed: 70 };
+    assert_eq!(refused, NewRefused::Storage(missing));
+    let config = BatchConfig { items_max: 0, ..config };
+    let refused = Accumulator::<u32>::new(config, BatchStorage::on_heap(&small()), 1);
+    assert!(matches!(refused, Err(NewRefused::Config(ConfigError { field: "items_max", .. }))));
+}
+
+#[test]
+fn unsettled_items_are_dropped_with_the_accumulator() {
+    use alloc::rc::Rc;
+    let item = Rc::new(());
+    let config = small();
+    let mut batcher = Accumulator::new(config, BatchStorage::on_heap(&config), 1).expect("valid");
+    for _ in 0..15 {
+        batcher.push(at_ms(0), Rc::clone(&item), 1).expect("there is room");
+    }
+    let batch = batcher.poll_batch(at_ms(0));
+    assert_eq!(Rc::strong_count(&item), 16);
+    drop((batcher, batch));
+    assert_eq!(Rc::strong_count(&item), 1);
+}
