@@ -13,6 +13,7 @@
 //! | [`pool`] | who may use which piece of memory | where the memory comes from |
 //! | [`batch`] | when a batch is closed, retried, given up | running the batch function |
 //! | [`frame`] | where a frame ends | reading and writing bytes |
+//! | [`link`] | what one connection does | reading, writing and waiting |
 //! | [`compress`] | whether a body is worth compressing, how it is inflated | what the bytes mean |
 //! | [`stats`] | how numbers are counted, merged and printed | who reads them |
 //! | [`alert`] | when a rule fires and is resolved | whom to tell |
@@ -46,6 +47,7 @@ pub mod batch;
 pub mod checksum;
 pub mod compress;
 pub mod frame;
+pub mod link;
 pub mod pool;
 pub mod random;
 pub mod stats;

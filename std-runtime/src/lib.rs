@@ -2,6 +2,7 @@
 //!
 //! | module | holds |
 //! | --- | --- |
+//! | [`backend`] | what is needed of a runtime, as a trait |
 //! | [`memory`] | heap-backed pools of buffers and values, with a cache per thread |
 //! | [`clock`] | the system's clocks as one [`Clock`](turbopump_core::time::Clock) |
 //! | `compress` | zlib-rs behind the core's compressor traits (feature `zlib-rs`) |
@@ -11,6 +12,7 @@ extern crate alloc;
 // Explicit, so that nobody leans on the std prelude by accident and the core's style carries over.
 extern crate std;
 
+pub mod backend;
 pub mod clock;
 #[cfg(feature = "zlib-rs")]
 pub mod compress;
