@@ -158,11 +158,8 @@ impl<'s, X> Pool<'s, X> {
     /// For lengths beyond the steps, where classes share a step, and with headroom.
     #[inline(never)]
     fn search_class(&self, request: Request) -> Result<usize, AcquireRefused> {
-        let needed = request.len.saturating_add(request.headroom);
-        let fits = |row: &Row| {
-            row.bytes as usize >= request.len && (row.headroom + row.bytes) as usize >= needed
-        };
-        let class = self.table.rows().iter().position(fits);
+        let needed = request.slot_bytes();
+        let class = self.table.rows().iter().position(|row| request.fits(row));
         class.ok_or_else(|| AcquireRefused::TooLarge { len: needed, max: self.len_max() })
     }
 
@@ -261,7 +258,7 @@ impl<'s, X> Pool<'s, X> {
             return Err(AcquireRefused::TooLarge { len: request.len, max: self.len_max() });
         };
         row.state.misses.fetch_add(1, Ordering::Relaxed);
-        let next = rows.get(class + 1);
+        let next = rows.get(class + 1).filter(|next| request.fits(next));
         if let (Some(next), true) = (next, request.or_next_class)
             && let Some(slot) = claim(class + 1)
         {
@@ -341,6 +338,16 @@ impl Request {
     pub const fn or_next_class(self) -> Self {
         Self { or_next_class: true, ..self }
     }
+
+    /// Bytes that body and headroom take together.
+    fn slot_bytes(&self) -> usize {
+        self.len.saturating_add(self.headroom)
+    }
+
+    /// True where a slot of the class has room for it.
+    fn fits(&self, row: &Row) -> bool {
+        row.bytes as usize >= self.len && (row.headroom + row.bytes) as usize >= self.slot_bytes()
+    }
 }
 
 /// Why there is no buffer.
@@ -362,8 +369,8 @@ pub enum AcquireRefused {
         class_bytes: usize,
         /// How many slots it has.
         count: usize,
-        /// The size of the next larger class in bytes, where that had a free slot at that moment;
-        /// [`Request::or_next_class`] would have taken it.
+        /// The size of the next larger class in bytes, where that had a free slot at that moment in
+        /// which the request fits; [`Request::or_next_class`] would have taken it.
         next_class_bytes: Option<usize>,
     },
 }

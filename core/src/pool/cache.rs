@@ -105,7 +105,10 @@ impl<R: PoolRef, M: MagazineSet> Cache<R, M> {
 
     /// A fresh lease on a slot of `class`, for pools of buffers.
     #[inline]
-    pub(super) fn lease(&self, class: usize) -> Option<Lease<R>> {
+    pub(super) fn lease<'s, X>(&self, class: usize) -> Option<Lease<R>>
+    where
+        R: Home<Pool = Pool<'s, X>>,
+    {
         self.take(class).map(Lease::fresh)
     }
 

@@ -6,16 +6,16 @@ use core::mem::forget;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 
-use super::buffers::Request;
+use super::buffers::{Pool, Request};
 use super::chunk::Chunk;
-use super::reference::PoolRef;
+use super::reference::{Home, PoolRef};
 use super::slot::{Slot, SlotState};
 use super::span::Span;
 
 /// A buffer that nobody else can see: written, given away, frozen, or dropped back into its pool.
 ///
 /// A fresh lease is empty and shows no byte of its last user: what is read through it has been
-/// written through it. In front of the body is headroom, into which [`Lease::prepend`] puts what is
+/// written through it, unless through [`Lease::dirty_mut`] and [`Lease::commit`]. In front of the body is headroom, into which [`Lease::prepend`] puts what is
 /// known only when the body is complete.
 ///
 /// A lease is two words, wherever its pool is.
@@ -42,14 +42,33 @@ pub struct Lease<R: PoolRef> {
 impl<R: PoolRef> Lease<R> {
     /// A fresh lease on a slot: for caches. In front of it is the headroom of its class, or more
     /// if `request` says so and the slot is large enough.
+    ///
+    /// Only the slots of a pool of bytes can be leased, not the places of values:
+    ///
+    /// ```compile_fail,E0271
+    /// use turbopump_core::pool::{
+    ///     BorrowedRef, Functions, Home, Lease, ObjectMemory, ObjectPool, Request,
+    /// };
+    ///
+    /// let mut memory = ObjectMemory::<String, 1>::new();
+    /// let pool = ObjectPool::new(&mut memory, Functions::new(String::new, String::clear)).unwrap();
+    /// let slot = BorrowedRef::new(&pool).claim(0).unwrap();
+    /// let lease = Lease::new(slot, Request::bytes(1));
+    /// ```
     #[inline]
     #[must_use]
-    pub fn new(slot: Slot<R>, request: Request) -> Self {
+    pub fn new<'s, X>(slot: Slot<R>, request: Request) -> Self
+    where
+        R: Home<Pool = Pool<'s, X>>,
+    {
         Self::fresh(slot).with_headroom(request)
     }
 
     /// A fresh lease with the headroom of its class.
-    pub(super) fn fresh(slot: Slot<R>) -> Self {
+    pub(super) fn fresh<'s, X>(slot: Slot<R>) -> Self
+    where
+        R: Home<Pool = Pool<'s, X>>,
+    {
         let headroom = slot.state().headroom();
         let body = Span::new(slot.tag(), headroom, headroom);
         Self::showing(slot.into_state(), body)
@@ -210,7 +229,8 @@ impl<R: PoolRef> Lease<R> {
         self.range_mut(self.body.end(), self.slot().limit())
     }
 
-    /// Makes `len` bytes, written through [`Lease::dirty_mut`], part of the body.
+    /// Makes `len` bytes, written through [`Lease::dirty_mut`], part of the body. What of them was
+    /// not written is the last user's.
     ///
     /// # Errors
     ///

@@ -5,6 +5,7 @@
 
 use core::cell::{Cell, UnsafeCell};
 use core::fmt;
+use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 
 use super::buffers::{AcquireRefused, Pool, Request};
@@ -201,9 +202,11 @@ where
     R: PoolRef + Home<Pool = Pool<'s, X>>,
 {
     let number = home.pool().recycler().number();
-    open_local::<X, R>(home);
-    match X::with(|local| local.in_front_of(number, home.address()).map(|cache| cache.lease(class)))
-    {
+    let cached = || {
+        X::with(|local| local.in_front_of(number, home.address()).map(|cache| cache.lease(class)))
+    };
+    let lease = cached().or_else(|| open_local::<X, R>(home).then(cached).flatten());
+    match lease {
         Some(lease) => lease,
         None => home.claim(class).map(Lease::fresh),
     }
@@ -217,15 +220,15 @@ where
     X: ThreadLocal<R>,
     R: PoolRef + Home<Pool: SlotPool<Recycler = X>>,
 {
+    // Should `with` panic after the fact, the magazine has the slot: nobody else may drop it.
+    let slot = ManuallyDrop::new(slot);
     let kept = X::with(|local| match local.magazine(slot.tag(), slot.state().home()) {
         // The reference stays paid for.
         Some((magazine, _)) => magazine.push(slot.raw()),
         None => false,
     });
-    if kept {
-        core::mem::forget(slot);
-    } else {
-        recycle_elsewhere::<X, R>(slot);
+    if !kept {
+        recycle_elsewhere::<X, R>(ManuallyDrop::into_inner(slot));
     }
 }
 

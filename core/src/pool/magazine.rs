@@ -168,7 +168,8 @@ impl Magazine {
 
     fn peak_now(&self) -> usize {
         let got = self.refilled.load(Ordering::Relaxed);
-        let kept = self.flushed.load(Ordering::Relaxed) + self.low.load(Ordering::Relaxed) as usize;
+        let low = self.low.load(Ordering::Relaxed) as usize;
+        let kept = self.flushed.load(Ordering::Relaxed).wrapping_add(low);
         // Below zero where the thread returns what others acquired.
         got.saturating_sub(kept).max(self.peak.load(Ordering::Relaxed))
     }

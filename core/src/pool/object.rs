@@ -2,6 +2,7 @@
 
 use core::cell::UnsafeCell;
 use core::fmt;
+use core::marker::PhantomData;
 use core::mem::{ManuallyDrop, forget, size_of};
 use core::ops::{Deref, DerefMut};
 
@@ -332,8 +333,25 @@ impl<M: Manage, X> sealed::Values for ObjectPool<'_, M, X> {
 pub type Item<R> = <<R as Home>::Pool as ValuePool>::Value;
 
 /// A value of an [`ObjectPool`], which takes it back when this is dropped.
+///
+/// Threads may share it, or pass it on, where they may do so with the value itself:
+///
+/// ```compile_fail,E0277
+/// use core::cell::Cell;
+/// use turbopump_core::pool::{Functions, ObjectMemory, ObjectPool};
+///
+/// fn share<T: Sync>(_: &T) {}
+///
+/// let mut memory = ObjectMemory::<Cell<u32>, 1>::new();
+/// let manage = Functions::new(|| Cell::new(0), |cell: &mut Cell<u32>| cell.set(0));
+/// let pool = ObjectPool::new(&mut memory, manage).unwrap();
+/// share(&pool); // Threads may share the pool,
+/// share(&pool.get().unwrap()); // but a cell is for one of them.
+/// ```
 pub struct Object<R: PoolRef + Home<Pool: ValuePool>> {
     slot: ManuallyDrop<Slot<R>>,
+    /// Held as if it were here: what the value may not do, the handle may not do either.
+    value: PhantomData<Item<R>>,
 }
 
 impl<R: PoolRef + Home<Pool: ValuePool>> Object<R> {
@@ -345,7 +363,7 @@ impl<R: PoolRef + Home<Pool: ValuePool>> Object<R> {
         let mut value = slot.state().memory().cast::<Option<Item<R>>>();
         // SAFETY: the slot is claimed, and a slot of a pool of values begins with its value.
         sealed::Values::fill(slot.pool(), unsafe { value.as_mut() });
-        Self { slot: ManuallyDrop::new(slot) }
+        Self { slot: ManuallyDrop::new(slot), value: PhantomData }
     }
 
     /// Takes the value out of the pool for good; a new one is made when its place is next used.

@@ -232,8 +232,8 @@ impl<'s> SlotTable<'s> {
         let mut visited = 0;
         for slot in self.slots_of(row).iter().take(count) {
             if slot.try_take() {
+                let _taken = Taken(slot);
                 visit(slot.memory());
-                slot.give_back();
                 visited += 1;
             }
         }
@@ -283,5 +283,14 @@ impl<'s> SlotTable<'s> {
     pub(super) fn return_parking(&self, class: usize, granted: u32) {
         let Some(row) = self.rows().get(class) else { return };
         row.state.parkable.fetch_add(granted, Ordering::Relaxed);
+    }
+}
+
+/// Gives a slot back that is only looked at, also where that panics.
+struct Taken<'a>(&'a SlotState);
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.0.give_back();
     }
 }

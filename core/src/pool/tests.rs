@@ -133,6 +133,22 @@ fn headroom_can_be_asked_for() {
 }
 
 #[test]
+fn the_next_class_serves_only_if_the_headroom_fits_there_too() {
+    let classes =
+        [ClassLayout::new(64, 1).with_headroom(200), ClassLayout::new(100, 1).with_headroom(0)];
+    let pool = OwnedRef::new(Pool::on_heap(&Layout::new(&classes).expect("ascending"), Direct));
+    let request = Request::bytes(60).with_headroom(100).or_next_class();
+    let held = pool.acquire_with(request).expect("one is free");
+    assert!(held.headroom() >= 100 && held.capacity() >= 60);
+    let refused =
+        AcquireRefused::Empty { len: 60, class_bytes: 64, count: 1, next_class_bytes: None };
+    assert_eq!(pool.acquire_with(request).expect_err("100 bytes are not 160"), refused);
+    let smaller = Request::bytes(60).with_headroom(40).or_next_class();
+    let next = pool.acquire_with(smaller).expect("100 bytes are just enough");
+    assert_eq!((next.headroom(), next.capacity()), (40, 60));
+}
+
+#[test]
 fn chunks_share_without_copying() {
     with_pool(|pool| {
         let mut lease = pool.acquire(11).expect("one is free");
@@ -368,6 +384,34 @@ fn an_object_whose_reset_panics_is_not_seen_again() {
 }
 
 #[test]
+fn an_object_that_cannot_be_made_leaves_its_place_free() {
+    let attempts = core::cell::Cell::new(0);
+    let create = || {
+        attempts.set(attempts.get() + 1);
+        assert!(attempts.get() > 2, "can't make this one");
+        attempts.get()
+    };
+    let mut memory = ObjectMemory::<u32, 1>::new();
+    let pool = ObjectPool::new(&mut memory, Functions::new(create, |_: &mut u32| ()));
+    let pool = pool.expect("room for one");
+    let warm_up = || pool.warm_up(1);
+    assert!(std::panic::catch_unwind(core::panic::AssertUnwindSafe(warm_up)).is_err());
+    let get = || pool.get().map(|object| *object);
+    assert!(std::panic::catch_unwind(core::panic::AssertUnwindSafe(get)).is_err());
+    assert_eq!(pool.stats().in_use, 0);
+    assert_eq!(get(), Ok(3), "neither of them kept the place");
+}
+
+#[test]
+fn objects_go_where_their_values_may() {
+    type Of<T> = Object<OwnedRef<ObjectPool<'static, Functions<fn() -> T, fn(&mut T)>>>>;
+    fn send_and_share<T: Send + Sync>() {}
+    fn send<T: Send>() {}
+    send_and_share::<Of<String>>();
+    send::<Of<core::cell::Cell<u32>>>();
+}
+
+#[test]
 fn an_object_pool_without_room_is_refused() {
     let make = |count| {
         ObjectPool::new(ObjectParts::on_heap(count), Functions::new(|| 0_u8, |_: &mut u8| ()))
@@ -471,6 +515,53 @@ mod caches {
         assert_eq!(stats.in_use, 0);
         let free: Vec<_> = core::iter::from_fn(|| pool.acquire(1).ok()).collect();
         assert!(free.len() >= 16);
+    }
+
+    #[test]
+    fn a_thread_local_that_panics_after_the_fact_leaves_one_owner() {
+        use core::cell::Cell;
+
+        type Home = OwnedRef<Pool<'static, Panicking>>;
+        std::thread_local! {
+            static CACHES: LocalCaches<Home, Arc<[Magazine]>> = const { LocalCaches::new() };
+            static PANICS: Cell<bool> = const { Cell::new(false) };
+        }
+        struct Panicking;
+        impl Recycle<Home> for Panicking {
+            fn recycle(slot: Slot<Home>) {
+                recycle_local::<Self, Home>(slot);
+            }
+        }
+        impl ThreadLocal<Home> for Panicking {
+            type Magazines = Arc<[Magazine]>;
+            fn with<T>(f: impl FnOnce(&LocalCaches<Home, Self::Magazines>) -> T) -> T {
+                let result = CACHES.with(|caches| f(caches));
+                assert!(!PANICS.replace(false), "after the fact");
+                result
+            }
+            fn number(&self) -> usize {
+                0
+            }
+            fn open(home: &Home) -> Option<Cache<Home, Self::Magazines>> {
+                Cache::new(home.clone(), [Magazine::new()].into()).ok()
+            }
+            fn is_closed(_: &Home) -> bool {
+                false
+            }
+        }
+        let home = OwnedRef::new(Pool::on_heap(&LAYOUT, Panicking));
+        let acquire = || acquire_local::<Panicking, Home>(&home, Request::bytes(1));
+        let lease = acquire().expect("one is free");
+        PANICS.set(true);
+        let dropped = std::panic::catch_unwind(core::panic::AssertUnwindSafe(|| drop(lease)));
+        assert!(dropped.is_err());
+        let all: Vec<_> = core::iter::from_fn(|| acquire().ok()).collect();
+        let mut addresses: Vec<_> = all.iter().map(|lease| lease.as_ptr()).collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        assert_eq!(addresses.len(), all.len(), "no buffer has two owners");
+        drop(all);
+        CACHES.with(|caches| caches.remove_if(|_| true));
     }
 
     #[test]
