@@ -1,0 +1,31 @@
+//! What is checked, one file per part of the core.
+
+use crate::check::Checks;
+
+/// Declares the parts, each behind the feature of its name, and runs them one after the other.
+macro_rules! parts {
+    ($($feature:literal $part:ident),+ $(,)?) => {
+        $(#[cfg(feature = $feature)] mod $part;)+
+
+        pub(crate) fn run_all(checks: &mut Checks) {
+            $(
+                #[cfg(feature = $feature)]
+                {
+                    checks.begin($feature);
+                    $part::run(checks);
+                }
+            )+
+            checks.begin("firmware");
+        }
+    };
+}
+
+parts! {
+    "pool" pool,
+    "object" object,
+    "batch" batch,
+    "frame" frame,
+    "inflate" inflate,
+    "stats" stats,
+    "alert" alert,
+}
