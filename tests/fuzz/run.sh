@@ -12,14 +12,11 @@ seconds=$1
 cd "$(dirname "$0")/../.."
 fuzz=tests/fuzz
 
-if ! rustup toolchain list | grep -q '^nightly'; then
-    rustup toolchain install nightly --profile minimal
-fi
-if ! cargo fuzz --version >/dev/null 2>&1; then
-    cargo install cargo-fuzz --locked
-fi
+. .ci/common
+nightly_need
+cargo_need cargo-fuzz
 
-cargo +nightly fuzz build --fuzz-dir "$fuzz" all
+cargo "+$NIGHTLY" fuzz build --fuzz-dir "$fuzz" all
 for seeds in "$fuzz"/seeds/*/; do
     target=$(basename "$seeds")
     # What is found on the way is kept for the next run, but not in the repository.
@@ -27,7 +24,7 @@ for seeds in "$fuzz"/seeds/*/; do
     artifacts=$fuzz/artifacts/$target/
     mkdir -p "$corpus" "$artifacts"
     echo "fuzzing $target for $seconds s"
-    FUZZ_TARGET=$target cargo +nightly fuzz run --fuzz-dir "$fuzz" all "$corpus" "$seeds" -- \
+    FUZZ_TARGET=$target cargo "+$NIGHTLY" fuzz run --fuzz-dir "$fuzz" all "$corpus" "$seeds" -- \
         -max_total_time="$seconds" -max_len=4096 -timeout=20 -artifact_prefix="$artifacts" \
         -print_final_stats=1
 done

@@ -39,6 +39,7 @@ impl Checks {
 }
 
 /// Counts whether a condition holds.
+#[allow(unused_macros)] // Unused where no part is built in.
 macro_rules! check {
     ($checks:expr, $holds:expr) => {
         $checks.that($holds, stringify!($holds), line!())

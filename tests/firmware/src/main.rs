@@ -26,7 +26,9 @@ fn main() -> ! {
         Some("fail-check") => checks.that(false, "this check fails on purpose", line!()),
         Some("fail-panic") => panic!("this panic is on purpose"),
         Some("fail-fault") => cortex_m::asm::udf(),
-        Some(other) => panic!("unknown argument {other}; give fail-check, fail-panic or fail-fault"),
+        Some(other) => {
+            panic!("unknown argument {other}; give fail-check, fail-panic or fail-fault")
+        }
         None => {}
     }
 

@@ -51,10 +51,7 @@ pub fn run(data: &[u8]) {
 
     for frame in &expected {
         let mut again = frame.to_vec();
-        protocol
-            .field
-            .write_length(frame.len(), &mut again)
-            .expect("it was read");
+        protocol.field.write_length(frame.len(), &mut again).expect("it was read");
         assert_eq!(&again, frame, "written as it was read");
     }
 
@@ -65,18 +62,8 @@ pub fn run(data: &[u8]) {
         assert_eq!(frames, expected);
         match (error, &stopped) {
             (None, Stopped::Missing(_)) => assert_eq!(consumed, stream.len()),
-            (
-                Some(FrameError::Torn {
-                    at,
-                    received_bytes,
-                    missing_bytes,
-                }),
-                _,
-            ) => {
-                assert_eq!(
-                    (at as usize, received_bytes),
-                    (consumed, stream.len() - consumed)
-                );
+            (Some(FrameError::Torn { at, received_bytes, missing_bytes }), _) => {
+                assert_eq!((at as usize, received_bytes), (consumed, stream.len() - consumed));
                 assert_eq!(stopped, Stopped::Missing(missing_bytes));
             }
             (error, _) => check_error(error, &stopped, consumed),
@@ -118,11 +105,7 @@ fn receive(
     let reads = if reads.is_empty() { &default } else { reads };
     for read in reads.iter().cycle() {
         let (bulk, drain, bytes) = (read & 0x80 != 0, read & 0x40 != 0, usize::from(read & 0x3f));
-        let window = if bulk {
-            reader.receive_buffer_bulk()
-        } else {
-            reader.receive_buffer()
-        };
+        let window = if bulk { reader.receive_buffer_bulk() } else { reader.receive_buffer() };
         let window = match window {
             Ok(window) => window,
             Err(error) => return (frames, Some(error)),
@@ -170,17 +153,11 @@ fn protocol(parameters: &mut Parameters<'_>) -> Option<Protocol> {
         1 => (Counts::WholeFrame, 0, end + more),
         2 => {
             let header = adjustment.unsigned_abs() as usize;
-            (
-                Counts::AfterHeader(header),
-                header as i64,
-                (end + more).max(header),
-            )
+            (Counts::AfterHeader(header), header as i64, (end + more).max(header))
         }
         _ => (Counts::Adjusted(adjustment), adjustment, end + more),
     };
-    let mut builder = LengthField::builder(frame_bytes_max)
-        .offset(offset)
-        .width(width);
+    let mut builder = LengthField::builder(frame_bytes_max).offset(offset).width(width);
     if little_endian {
         builder = builder.little_endian();
     }
@@ -188,11 +165,7 @@ fn protocol(parameters: &mut Parameters<'_>) -> Option<Protocol> {
         builder = builder.signed();
     }
     // Impossible numbers are refused here; with the others everything below has to work.
-    let field = builder
-        .counts(counts)
-        .header_bytes(header_bytes)
-        .build()
-        .ok()?;
+    let field = builder.counts(counts).header_bytes(header_bytes).build().ok()?;
     Some(Protocol {
         field,
         offset,
@@ -218,11 +191,7 @@ impl Protocol {
             }
             let mut value: i128 = 0;
             for index in 0..self.width {
-                let index = if self.little_endian {
-                    self.width - 1 - index
-                } else {
-                    index
-                };
+                let index = if self.little_endian { self.width - 1 - index } else { index };
                 value = value * 256 + i128::from(rest[self.offset + index]);
             }
             let limit = 1_i128 << (8 * self.width);

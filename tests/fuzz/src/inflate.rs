@@ -41,16 +41,11 @@ pub fn run(data: &[u8]) {
     }
 
     if let Ok(large) = &large {
-        assert_eq!(
-            &by_flate2(format, input),
-            large,
-            "accepted here, refused or different there"
-        );
+        assert_eq!(&by_flate2(format, input), large, "accepted here, refused or different there");
     }
     let mut output = vec![0; LARGE_ROOM_BYTES];
-    let zlib_rs = ZlibRsInflate::new(format)
-        .expect("a known format")
-        .decompress(input, &mut output);
+    let zlib_rs =
+        ZlibRsInflate::new(format).expect("a known format").decompress(input, &mut output);
     if let Ok(len) = zlib_rs {
         assert_eq!(Ok(&output[..len]), large.as_deref(), "accepted by zlib-rs");
     }

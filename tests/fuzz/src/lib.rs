@@ -9,10 +9,8 @@ pub mod inflate;
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: &[(&str, Target)] = &[
-    ("frame_reader", frame_reader::run),
-    ("inflate", inflate::run),
-];
+pub const TARGETS: &[(&str, Target)] =
+    &[("frame_reader", frame_reader::run), ("inflate", inflate::run)];
 
 /// Takes the parameters of a target off the front of its input; 0 where the input is at its end.
 struct Parameters<'d> {
