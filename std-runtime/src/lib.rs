@@ -3,6 +3,7 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`backend`] | what is needed of a runtime, as a trait |
+//! | [`net`] | connections: TLS (feature `tls`) |
 //! | [`memory`] | heap-backed pools of buffers and values, with a cache per thread |
 //! | [`clock`] | the system's clocks as one [`Clock`](turbopump_core::time::Clock) |
 //! | `compress` | zlib-rs behind the core's compressor traits (feature `zlib-rs`) |
@@ -17,3 +18,4 @@ pub mod clock;
 #[cfg(feature = "zlib-rs")]
 pub mod compress;
 pub mod memory;
+pub mod net;
