@@ -3,44 +3,113 @@
 use core::fmt;
 
 use super::adaptive::SizeController;
-use super::config::{BatchConfig, Load, SizePolicy};
+use super::cells::{BatchCells, Cells, Note};
+use super::config::{BatchConfig, LINGER_US_MAX, Load, SizePolicy};
 use super::counters::{BatchCounters, Reason};
-use super::entry::{Batch, Entry, Mark, Outcome, Settled};
-use super::error::{NewRefused, PushRefused, Refusal, SettleRefused};
-use super::places::{BatchStorage, Places};
+use super::entry::Settled;
+use super::error::{
+    ManyRefused, NewRefused, PollRefused, PushRefused, Refusal, SettleRefused, StorageTooSmall,
+};
+use super::places::{Place, Places, Ticket};
+use super::work::{Batch, Work};
+use crate::backing::Backing;
 use crate::random::SplitMix64;
 use crate::time::{Instant, Now};
 
 /// Takes in items one by one and hands out batches.
 ///
 /// Inputs are [`push`](Self::push), [`flush`](Self::flush), [`settle`](Self::settle),
-/// [`set_cpu_share`](Self::set_cpu_share) and [`shutdown`](Self::shutdown). After each of them, and
-/// when the time of [`poll_timeout`](Self::poll_timeout) has come, call
-/// [`poll_batch`](Self::poll_batch) until it returns `None`; every batch it returns comes back
-/// through `settle`.
+/// [`set_cpu_share`](Self::set_cpu_share), [`shutdown`](Self::shutdown) and
+/// [`abandon`](Self::abandon). After each of them, and when the time of
+/// [`poll_timeout`](Self::poll_timeout) has come, call [`poll_batch`](Self::poll_batch) until it
+/// returns `false`; every batch it has filled comes back through `settle`.
 ///
-/// Handing out a full batch moves no item, whatever its size. Bounds: at most
-/// [`BatchConfig::waiting_max`] items wait and [`BatchConfig::in_flight_max`] batches are out or
-/// wait for another attempt; every list is as long as the storage.
-pub struct Accumulator<'p, 'e, T> {
-    config: BatchConfig,
-    places: Places<'p, 'e, T>,
-    /// The batch that is being filled, if there was room for one.
-    open: Option<Batch<'e, T>>,
-    /// Items that wait for their first attempt: those of the open and of the closed batches.
+/// Items wait in a ring, and where one batch ends and the next begins is decided when it is handed
+/// out. What is to be tried again keeps together, in room that is kept free for it. So at most
+/// [`BatchConfig::waiting_max`] items wait, at most [`BatchConfig::in_flight_max`] batches are out
+/// or wait for another attempt, and settling never lacks room. Every call takes constant time
+/// per item that it moves, plus one look at each place where a batch is tried again.
+///
+/// At most 1.5 kB besides the storage, of which the histogram takes 0.9 and the controller of
+/// [`SizePolicy::Adaptive`] 0.2.
+pub struct Accumulator<'s, T> {
+    /// Items that wait for their first attempt: so many,
     waiting: u32,
-    /// Of these, so many are to go as soon as possible.
-    flushing: u32,
-    /// Batches that are out or wait for another attempt.
-    in_flight: u32,
-    shutting_down: bool,
+    /// with so many bytes,
+    waiting_bytes: u64,
+    /// from here on in the ring, which is the first `waiting_max` of the cells. Behind it is room
+    /// for each place.
+    head: u32,
+    /// Items that may wait; none when shutting down.
+    accepted_max: u32,
+    /// When items were pushed is noted in microseconds after this.
+    base: Instant,
+    /// The number of the first waiting item: so many were handed out.
+    taken: u64,
+    /// Items below this number are to go as soon as possible,
+    flush_to: u64,
+    /// those below this one are to go at that time, because one of them has a deadline,
+    urgent_to: u64,
+    urgent_at: Instant,
+    /// and from this one on none has a deadline.
+    deadlines_to: u64,
+    cells: Cells<'s, T>,
+    places: Places<'s>,
+    config: BatchConfig,
     cpu_share: f64,
     controller: Option<SizeController>,
     random: SplitMix64,
     counters: BatchCounters,
 }
 
-impl<'p, 'e, T> Accumulator<'p, 'e, T> {
+/// The storage of an [`Accumulator`].
+///
+/// Its sizes follow from the configuration: [`BatchConfig::cells_len`] cells and
+/// [`BatchConfig::places_len`] places.
+///
+/// ```
+/// use turbopump_core::batch::{Accumulator, Batch, BatchCells, BatchConfig, BatchStorage, Place};
+///
+/// let mut config = BatchConfig::default();
+/// (config.items_max, config.waiting_max, config.in_flight_max) = (8, 16, 1);
+/// assert_eq!((config.cells_len(), config.places_len()), (24, 1));
+///
+/// let mut cells = BatchCells::<u32, 24>::new();
+/// let mut places = [Place::new(); 1];
+/// let mut room = BatchCells::<u32, 8>::new();
+/// let storage = BatchStorage::borrowed(&mut cells, &mut places);
+/// let batcher = Accumulator::new(config, storage, 1)?;
+/// let batch = Batch::borrowed(&mut room);
+/// # assert_eq!((batcher.waiting(), batch.len()), (0, 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct BatchStorage<'s, T> {
+    cells: Cells<'s, T>,
+    places: Backing<'s, Place>,
+}
+
+impl<'s, T> BatchStorage<'s, T> {
+    /// Storage of the caller's.
+    #[must_use]
+    pub fn borrowed<const N: usize>(
+        cells: &'s mut BatchCells<T, N>,
+        places: &'s mut [Place],
+    ) -> Self {
+        Self { cells: Cells::borrowed(cells), places: Backing::Borrowed(places) }
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl<T> BatchStorage<'static, T> {
+    /// As much storage on the heap as `config` needs.
+    #[must_use]
+    pub fn on_heap(config: &BatchConfig) -> Self {
+        let places = (0..config.places_len()).map(|_| Place::new()).collect();
+        Self { cells: Cells::on_heap(config.cells_len()), places }
+    }
+}
+
+impl<'s, T> Accumulator<'s, T> {
     /// An accumulator over `storage`. `seed` is where the jitter of retries comes from.
     ///
     /// # Errors
@@ -48,23 +117,37 @@ impl<'p, 'e, T> Accumulator<'p, 'e, T> {
     /// [`NewRefused`] where the configuration makes no sense, or the storage is too small for it.
     pub fn new(
         config: BatchConfig,
-        storage: BatchStorage<'p, 'e, T>,
+        storage: BatchStorage<'s, T>,
         seed: u64,
     ) -> Result<Self, NewRefused> {
         config.validate().map_err(NewRefused::Config)?;
-        let mut places = Places::new(&config, storage).map_err(NewRefused::Storage)?;
+        let BatchStorage { cells, places } = storage;
+        let (cells_needed, places_needed) = (config.cells_len(), config.places_len());
+        for (part, len, needed) in
+            [("cells", cells.len(), cells_needed), ("places", places.len(), places_needed)]
+        {
+            if len < needed {
+                return Err(NewRefused::Storage(StorageTooSmall { part, len, needed }));
+            }
+        }
         let controller = match config.size {
             SizePolicy::Adaptive(size) => Some(SizeController::new(size, config.items_max)),
             _ => None,
         };
         Ok(Self {
-            open: places.take_free(),
-            config,
-            places,
             waiting: 0,
-            flushing: 0,
-            in_flight: 0,
-            shutting_down: false,
+            waiting_bytes: 0,
+            head: 0,
+            accepted_max: config.waiting_max,
+            base: Instant::ZERO,
+            taken: 0,
+            flush_to: 0,
+            urgent_to: 0,
+            urgent_at: Instant::NEVER,
+            deadlines_to: 0,
+            places: Places::new(places, places_needed as u16, cells.address()),
+            cells,
+            config,
             cpu_share: 0.0,
             controller,
             random: SplitMix64::new(seed),
@@ -84,16 +167,22 @@ impl<'p, 'e, T> Accumulator<'p, 'e, T> {
         self.waiting as usize
     }
 
+    /// How many items [`push`](Self::push) would take in now.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.accepted_max.saturating_sub(self.waiting) as usize
+    }
+
     /// Batches that are out or wait for another attempt.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.in_flight as usize
+        self.places.in_use()
     }
 
     /// True where every item that was accepted is settled.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        self.waiting == 0 && self.in_flight == 0
+        self.waiting == 0 && self.places.in_use() == 0
     }
 
     /// What was counted so far.
@@ -102,17 +191,18 @@ impl<'p, 'e, T> Accumulator<'p, 'e, T> {
         &self.counters
     }
 
-    /// How many items close a batch at this moment.
+    /// How many items close a batch at this moment; never more than may wait.
     #[must_use]
     pub fn items_target(&self) -> u32 {
-        match (&self.config.size, &self.controller) {
+        let items = match (&self.config.size, &self.controller) {
             (SizePolicy::ByLoad(rule), _) => {
                 let queue_fill = f64::from(self.waiting) / f64::from(self.config.waiting_max);
                 rule.items(Load { queue_fill, cpu_share: self.cpu_share })
             }
             (_, Some(controller)) => controller.items(),
             _ => self.config.items_max,
-        }
+        };
+        items.min(self.config.waiting_max)
     }
 
     /// Takes in an item of so many `bytes`.
@@ -123,15 +213,25 @@ impl<'p, 'e, T> Accumulator<'p, 'e, T> {
     /// shuts down.
     #[inline]
     pub fn push(&mut self, now: Now, item: T, bytes: u64) -> Result<(), PushRefused<T>> {
-        self.push_until(now, item, bytes, Instant::NEVER)
+        if bytes > self.config.item_bytes_max || self.waiting >= self.accepted_max {
+            return Err(self.refuse(item, bytes));
+        }
+        let note = Note::new(self.pushed_us(now.at), bytes as u32);
+        let tail = self.index(self.waiting);
+        self.cells.put(tail, item, note);
+        self.count_pushed(1, bytes);
+        Ok(())
     }
 
     /// As [`push`](Self::push); no attempt with the item begins at its `deadline` or later.
     ///
+    /// It lingers for at most half of the time until then, so that there is some left to work on
+    /// it; those that wait before it go with it. When no batch can be handed out because too many
+    /// are in flight, an item whose deadline passes is settled when its turn comes.
+    ///
     /// # Errors
     ///
     /// As [`push`](Self::push).
-    #[inline]
     pub fn push_until(
         &mut self,
         now: Now,
@@ -139,78 +239,122 @@ impl<'p, 'e, T> Accumulator<'p, 'e, T> {
         bytes: u64,
         deadline: Instant,
     ) -> Result<(), PushRefused<T>> {
-        let refusal = self.refusal(bytes);
-        if refusal.is_none() {
-            if let Some(open) = &mut self.open
-                && open.has_room()
-                && open.bytes + bytes <= self.config.bytes_max
-            {
-                open.push(now.at, item, bytes as u32, deadline);
-                self.waiting += 1;
-                self.counters.items.increment();
-                return Ok(());
-            }
-            if self.open_next() {
-                return self.push_until(now, item, bytes, deadline);
-            }
+        if deadline == Instant::NEVER {
+            return self.push(now, item, bytes);
         }
-        self.refuse(item, refusal)
+        if bytes > self.config.item_bytes_max || self.waiting >= self.accepted_max {
+            return Err(self.refuse(item, bytes));
+        }
+        let note = Note::new(self.pushed_us(now.at), bytes as u32).with_deadline();
+        let tail = self.index(self.waiting);
+        self.cells.put(tail, item, note);
+        self.cells.set_deadline(tail, deadline);
+        self.count_pushed(1, bytes);
+        self.deadlines_to = self.taken + u64::from(self.waiting);
+        let half_us = deadline.us_since(now.at) / 2;
+        if half_us < self.config.linger_us {
+            self.urgent_at = self.urgent_at.min(now.at.plus_us(half_us));
+            self.urgent_to = self.deadlines_to;
+        }
+        Ok(())
     }
 
-    /// Takes in all `items`, each with its bytes, as if pushed one after the other: what is too
-    /// much for one batch goes into several, in order. Returns how many that were.
+    /// Takes in `items`, each with its bytes, as if pushed one after the other, until there are no
+    /// more or there is no more [`room`](Self::room): then the rest stays in the iterator. Returns
+    /// how many were taken in.
     ///
     /// # Errors
     ///
-    /// [`PushRefused`] with the first item that was refused. Those before it are taken in; those
-    /// after it are still in the iterator.
-    pub fn push_all(
+    /// [`ManyRefused`] with the first item that is too large by itself. Those before it are taken
+    /// in; those after it are still in the iterator.
+    pub fn push_many(
         &mut self,
         now: Now,
         items: &mut impl Iterator<Item = (T, u64)>,
-    ) -> Result<usize, PushRefused<T>> {
+    ) -> Result<usize, ManyRefused<T>> {
+        let pushed_us = self.pushed_us(now.at);
         let mut pushed = 0;
-        for (item, bytes) in items {
-            self.push(now, item, bytes)?;
-            pushed += 1;
+        // From the tail to the end of the ring, then from its beginning.
+        for _ in 0..2 {
+            let (start, ring) = (self.index(self.waiting), self.config.waiting_max as usize);
+            let end = ring.min(start + self.room());
+            let (slots, notes, _) = self.cells.parts_mut(start..end);
+            let (mut count, mut sum, mut refused) = (0, 0, None);
+            for (slot, note) in slots.iter_mut().zip(notes) {
+                let Some((item, bytes)) = items.next() else { break };
+                if bytes > self.config.item_bytes_max {
+                    refused = Some((item, bytes));
+                    break;
+                }
+                (*slot, *note) = (Some(item), Note::new(pushed_us, bytes as u32));
+                (count, sum) = (count + 1, sum + bytes);
+            }
+            pushed += count as usize;
+            self.count_pushed(count, sum);
+            if let Some((item, bytes)) = refused {
+                return Err(ManyRefused { pushed, refused: self.refuse(item, bytes) });
+            }
+            if start + (count as usize) < ring {
+                break;
+            }
         }
         Ok(pushed)
     }
 
     #[inline]
-    fn refusal(&self, bytes: u64) -> Option<Refusal> {
-        if bytes > self.config.item_bytes_max {
-            return Some(Refusal::TooLarge { bytes, max: self.config.item_bytes_max });
-        }
-        if self.waiting >= self.config.waiting_max {
-            let max = self.config.waiting_max as usize;
-            return Some(Refusal::Full { waiting: self.waiting(), max });
-        }
-        self.shutting_down.then_some(Refusal::ShuttingDown)
+    fn count_pushed(&mut self, items: u32, bytes: u64) {
+        self.waiting += items;
+        self.waiting_bytes += bytes;
+        self.counters.items.add(items.into());
     }
 
     #[cold]
-    fn refuse(&mut self, item: T, refusal: Option<Refusal>) -> Result<(), PushRefused<T>> {
+    fn refuse(&mut self, item: T, bytes: u64) -> PushRefused<T> {
         self.counters.refused.increment();
-        // No place for another batch: those that there are hold few items of many bytes each.
-        let (waiting, max) = (self.waiting(), self.config.waiting_max as usize);
-        let reason = refusal.unwrap_or(Refusal::NoBatch { waiting, max });
-        Err(PushRefused { item, reason })
+        let reason = if bytes > self.config.item_bytes_max {
+            Refusal::TooLarge { bytes, max: self.config.item_bytes_max }
+        } else if self.accepted_max == 0 {
+            Refusal::ShuttingDown
+        } else {
+            Refusal::Full { waiting: self.waiting(), max: self.config.waiting_max as usize }
+        };
+        PushRefused { item, reason }
     }
 
-    /// Closes the open batch and opens another; false where there is no place for one.
-    #[cold]
-    fn open_next(&mut self) -> bool {
-        let Some(next) = self.places.take_free() else { return false };
-        if let Some(closed) = self.open.replace(next) {
-            self.places.put_closed(closed);
+    /// Where the waiting item with this position is, or the next would be.
+    #[inline]
+    fn index(&self, position: u32) -> usize {
+        let (index, ring) = (self.head + position, self.config.waiting_max);
+        (if index >= ring { index - ring } else { index }) as usize
+    }
+
+    /// What to note for an item that is pushed now.
+    #[inline]
+    fn pushed_us(&mut self, now: Instant) -> u32 {
+        match u32::try_from(now.us_since(self.base)) {
+            Ok(us) => us,
+            Err(_) => self.rebase(now),
         }
-        true
+    }
+
+    /// Moves the base on. Items older than the longest linger time are due, however old they are.
+    #[cold]
+    fn rebase(&mut self, now: Instant) -> u32 {
+        let base = Instant::from_us(now.as_us() - LINGER_US_MAX);
+        let by_us = base.us_since(self.base);
+        for position in 0..self.waiting {
+            let index = self.index(position);
+            for note in self.cells.notes_mut(index..index + 1) {
+                note.pushed_us = u64::from(note.pushed_us).saturating_sub(by_us) as u32;
+            }
+        }
+        self.base = base;
+        LINGER_US_MAX as u32
     }
 
     /// Has all items that wait now handed out as soon as possible, full batches or not.
     pub fn flush(&mut self) {
-        self.flushing = self.waiting;
+        self.flush_to = self.taken + u64::from(self.waiting);
     }
 
     /// Says how busy the processors are, from 0 to 1: for [`SizePolicy::ByLoad`].
@@ -219,208 +363,270 @@ impl<'p, 'e, T> Accumulator<'p, 'e, T> {
     }
 
     /// Accepts nothing more, and hands out what waits without waiting for more. Drained when
-    /// [`is_drained`](Self::is_drained) says so.
+    /// [`is_drained`](Self::is_drained) says so: retries are still made.
     pub fn shutdown(&mut self) {
-        self.shutting_down = true;
+        self.accepted_max = 0;
     }
 
-    /// Gives up whatever is not out: each item that waits for an attempt is settled as
-    /// [`Settled::Abandoned`]. Returns how many. Batches that are out still come back.
+    /// Gives up whatever waits for an attempt: it is settled as [`Settled::Abandoned`]. Batches
+    /// that are out still come back, but nothing of them is tried again. Returns how many were
+    /// given up at once.
     pub fn abandon(&mut self, mut each: impl FnMut(T, Settled)) -> usize {
         let mut abandoned = 0;
-        while let Some(batch) = self.places.take_retrying(Instant::NEVER) {
-            self.in_flight -= 1;
-            abandoned += self.abandon_batch(batch, batch_attempts, &mut each);
+        while let Some(ticket) = self.places.take_retrying(Instant::NEVER) {
+            let Place { len, attempt, .. } = *self.places.get(ticket);
+            self.places.put_free(ticket);
+            let first = self.room_of(ticket);
+            for index in first..first + len as usize {
+                if let Some(item) = self.cells.take(index) {
+                    abandoned += 1;
+                    self.counters.failed.increment();
+                    each(item, Settled::Abandoned { attempts: attempt });
+                }
+            }
         }
-        while let Some(batch) = self.places.take_closed().or_else(|| self.open.take()) {
-            abandoned += self.abandon_batch(batch, |_| 0, &mut each);
+        self.places.give_up_retries();
+        while self.waiting > 0 {
+            let (item, bytes) = (self.cells.take(self.index(0)), self.first_note().bytes());
+            self.advance(1, bytes);
+            if let Some(item) = item {
+                abandoned += 1;
+                self.counters.failed.increment();
+                each(item, Settled::Abandoned { attempts: 0 });
+            }
         }
-        self.open = self.places.take_free();
-        (self.waiting, self.flushing) = (0, 0);
         abandoned
     }
 
-    fn abandon_batch(
+    /// The first cell for what waits in a place.
+    fn room_of(&self, ticket: Ticket) -> usize {
+        self.config.waiting_max as usize + ticket.place() * self.config.items_capacity()
+    }
+
+    fn first_note(&self) -> Note {
+        self.cells.note(self.index(0))
+    }
+
+    /// Fills `batch` if there is one to work on: first one that is to be tried again, then a new
+    /// one. `false` where there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`PollRefused`] where `batch` is still out, or too small for this accumulator.
+    pub fn poll_batch(&mut self, now: Now, batch: &mut Batch<'_, T>) -> Result<bool, PollRefused> {
+        if batch.ticket().is_some() {
+            return Err(PollRefused::Unsettled);
+        }
+        if batch.capacity() < self.config.items_capacity() {
+            let (len, needed) = (batch.capacity(), self.config.items_capacity());
+            return Err(PollRefused::TooSmall { len, needed });
+        }
+        if self.places.next_retry() <= now.at
+            && let Some(ticket) = self.places.take_retrying(now.at)
+        {
+            self.hand_out_again(now.at, ticket, batch);
+            return Ok(true);
+        }
+        if self.waiting == 0 || !self.places.has_free() {
+            return Ok(false);
+        }
+        let target = self.items_target();
+        let Some(reason) = self.reason(now.at, target) else { return Ok(false) };
+        self.hand_out_new(now.at, target, reason, batch);
+        Ok(true)
+    }
+
+    #[cold]
+    fn hand_out_again(&mut self, now: Instant, ticket: Ticket, batch: &mut Batch<'_, T>) {
+        let Place { len, attempt, bytes, .. } = *self.places.get(ticket);
+        let retry_delay_us = self.config.retry.delay_us(attempt, &mut self.random);
+        let from = self.room_of(ticket);
+        self.cells.move_to(from, batch.cells_mut(), 0, len as usize, true);
+        batch.unmark(len);
+        batch.begin(now, ticket, &Work { len, bytes, attempt, retry_delay_us }, true);
+        self.counters.retried.add(batch.len() as u64);
+    }
+
+    fn hand_out_new(
         &mut self,
-        mut batch: Batch<'e, T>,
-        attempts: impl Fn(&Batch<'e, T>) -> u32,
-        each: &mut impl FnMut(T, Settled),
-    ) -> usize {
-        let how = Settled::Abandoned { attempts: attempts(&batch) };
-        let held = batch.held() as usize;
-        batch.retain(|entry| {
-            self.counters.count_settled(how);
-            each(entry.item, how);
-            None
+        now: Instant,
+        target: u32,
+        reason: Reason,
+        batch: &mut Batch<'_, T>,
+    ) {
+        let (len, bytes) = self.fitting(target);
+        let reason = if len < target && reason == Reason::Items { Reason::Bytes } else { reason };
+        let deadlines = self.taken < self.deadlines_to;
+        let first = self.index(0);
+        let before_end = (self.config.waiting_max as usize - first).min(len as usize);
+        let cells = batch.cells_mut();
+        self.cells.move_to(first, cells, 0, before_end, deadlines);
+        if before_end < len as usize {
+            self.cells.move_to(0, cells, before_end, len as usize - before_end, deadlines);
+        }
+        let retry_delay_us = self.config.retry.delay_us(0, &mut self.random);
+        let ticket = self.places.take_free(len);
+        batch.begin(now, ticket, &Work { len, bytes, attempt: 0, retry_delay_us }, deadlines);
+        self.advance(len, bytes);
+        self.counters.count_batch(reason, len, bytes);
+    }
+
+    /// The first `items` that wait are gone.
+    fn advance(&mut self, items: u32, bytes: u64) {
+        self.head = self.index(items) as u32;
+        self.waiting -= items;
+        self.waiting_bytes -= bytes;
+        self.taken += u64::from(items);
+        if self.urgent_at != Instant::NEVER {
+            self.urgent_at = self.next_urgent();
+        }
+    }
+
+    /// The first time at which one of those that wait has lingered for half of its time.
+    #[cold]
+    fn next_urgent(&self) -> Instant {
+        let left = self.urgent_to.saturating_sub(self.taken) as u32;
+        let indices = (0..left).map(|position| self.index(position));
+        let urgent = indices.filter_map(|index| {
+            let pushed_at = self.base.plus_us(self.cells.note(index).pushed_us.into());
+            let half_us = self.cells.deadline(index).us_since(pushed_at) / 2;
+            (half_us < self.config.linger_us).then(|| pushed_at.plus_us(half_us))
         });
-        self.places.put_free(batch);
-        held
+        urgent.min().unwrap_or(Instant::NEVER)
     }
 
-    /// The next batch to work on, if one is due: first those that are to be tried again, then new
-    /// ones, oldest first.
-    #[must_use]
-    pub fn poll_batch(&mut self, now: Now) -> Option<Batch<'e, T>> {
-        if let Some(mut batch) = self.places.take_retrying(now.at) {
-            batch.at = now.at;
-            batch.expire(now.at);
-            self.counters.retried.add(batch.len() as u64);
-            return Some(batch);
+    /// How many of the first `target` items fit into a batch, and how many bytes these have.
+    fn fitting(&self, target: u32) -> (u32, u64) {
+        if self.waiting <= target && self.waiting_bytes <= self.config.bytes_max {
+            return (self.waiting, self.waiting_bytes);
         }
-        if self.in_flight >= self.in_flight_max() {
-            return None;
-        }
-        let reason = self.ready(now.at)?;
-        let mut batch = self.take_front()?;
-        self.waiting -= batch.held();
-        self.flushing = self.flushing.saturating_sub(batch.held());
-        self.in_flight += 1;
-        self.counters.count_batch(reason, batch.held(), batch.bytes);
-        batch.at = now.at;
-        batch.expire(now.at);
-        Some(batch)
-    }
-
-    fn in_flight_max(&self) -> u32 {
-        if self.config.ordered { 1 } else { self.config.in_flight_max }
-    }
-
-    /// Why the batch in front can be handed out, if it can.
-    fn ready(&mut self, now: Instant) -> Option<Reason> {
-        let target = self.items_target();
-        let reason = |held: u32, pushed_at: Instant| {
-            if held >= target {
-                Some(Reason::Items)
-            } else if self.flushing > 0 {
-                Some(Reason::Flush)
-            } else if self.shutting_down {
-                Some(Reason::Shutdown)
-            } else {
-                (pushed_at.plus_us(self.config.linger_us) <= now).then_some(Reason::Linger)
+        let (mut items, mut bytes) = (0, 0);
+        let items_max = self.waiting.min(target);
+        while items < items_max {
+            let more = bytes + self.cells.note(self.index(items)).bytes();
+            if more > self.config.bytes_max {
+                break;
             }
-        };
-        let open = self.open.as_ref().filter(|open| open.held() > 0);
-        let open = open.map(|open| (open.held(), open.first_pushed_at()));
-        match self.places.first_closed() {
-            // Closed, but neither full nor what is left of a full one: because of its bytes.
-            Some(closed) if closed.held() < target && closed.start == 0 => Some(Reason::Bytes),
-            Some(_) => Some(Reason::Items),
-            None => open.and_then(|(held, pushed_at)| reason(held, pushed_at)),
+            (items, bytes) = (items + 1, more);
+        }
+        (items, bytes)
+    }
+
+    /// Why a batch of the first items that wait is to be handed out, if it is.
+    fn reason(&self, now: Instant, target: u32) -> Option<Reason> {
+        self.reason_at_once(target).or_else(|| (self.due_at() <= now).then_some(Reason::Linger))
+    }
+
+    fn reason_at_once(&self, target: u32) -> Option<Reason> {
+        if self.waiting >= target {
+            Some(Reason::Items)
+        } else if self.waiting_bytes >= self.config.bytes_max {
+            Some(Reason::Bytes)
+        } else if self.taken < self.flush_to {
+            Some(Reason::Flush)
+        } else if self.accepted_max == 0 {
+            Some(Reason::Shutdown)
+        } else {
+            None
         }
     }
 
-    /// Takes out what is in front: of a batch with more items than one should have the first of
-    /// them, if there is a place to put these; else the whole batch.
-    fn take_front(&mut self) -> Option<Batch<'e, T>> {
-        let target = self.items_target();
-        let front = match self.places.first_closed() {
-            Some(closed) => closed.held(),
-            None => self.open.as_ref()?.held(),
-        };
-        let part = if front > target { self.places.take_free() } else { None };
-        let Some(mut part) = part else { return self.take_whole_front() };
-        match self.places.first_closed() {
-            Some(closed) => closed.split_front(target, &mut part),
-            None => self.open.as_mut()?.split_front(target, &mut part),
-        }
-        Some(part)
+    fn first_pushed_at(&self) -> Instant {
+        self.base.plus_us(self.first_note().pushed_us.into())
     }
 
-    fn take_whole_front(&mut self) -> Option<Batch<'e, T>> {
-        self.places.take_closed().or_else(|| {
-            let next = self.places.take_free();
-            core::mem::replace(&mut self.open, next)
-        })
+    /// When those that wait, of which there is one, are to go although they are few.
+    fn due_at(&self) -> Instant {
+        self.first_pushed_at().plus_us(self.config.linger_us).min(self.urgent_at)
     }
 
     /// When to call [`poll_batch`](Self::poll_batch) again although nothing else has happened;
     /// `None` where only an input can change something.
+    ///
+    /// An instant that has passed means at once. After `poll_batch` has returned `false` it is in
+    /// the future.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let retry = self.places.next_retry();
-        let open = self.open.as_ref().filter(|open| open.held() > 0);
-        let linger = open
-            .filter(|_| self.in_flight < self.in_flight_max())
-            .map(|open| open.first_pushed_at().plus_us(self.config.linger_us));
-        retry.into_iter().chain(linger).min()
+        let mut at = self.places.next_retry();
+        if self.waiting > 0 && self.places.has_free() {
+            let at_once = self.reason_at_once(self.items_target()).is_some();
+            at = at.min(if at_once { self.first_pushed_at() } else { self.due_at() });
+        }
+        (at != Instant::NEVER).then_some(at)
     }
 
     /// Takes a batch back: settles each item of it, or keeps it for another attempt. `each` is told
-    /// of every item that is settled, in order.
+    /// of every item that is settled, in order. `batch` can then be filled again.
     ///
     /// # Errors
     ///
-    /// [`SettleRefused`], with the batch, where it is not one of this accumulator's.
+    /// [`SettleRefused`], with nothing done, where `batch` is not out or not from here.
     pub fn settle(
         &mut self,
         now: Now,
-        mut batch: Batch<'e, T>,
+        batch: &mut Batch<'_, T>,
         mut each: impl FnMut(T, Settled),
-    ) -> Result<(), SettleRefused<'e, T>> {
-        if !self.places.expects(&batch) {
-            return Err(SettleRefused { batch });
+    ) -> Result<(), SettleRefused> {
+        let ticket = batch.ticket.filter(|ticket| self.places.is_out(*ticket));
+        let Some(ticket) = ticket else { return Err(SettleRefused) };
+        batch.conclude(now, &mut each);
+        let Some(concluded) = batch.concluded else { return Err(SettleRefused) };
+        self.counters.count_concluded(&concluded);
+        if let (Some(controller), 0, 1..) = (&mut self.controller, batch.attempt, concluded.worked)
+        {
+            controller.observe(concluded.worked, concluded.took_us);
         }
-        let took_us = now.at.us_since(batch.at);
-        let items = batch.len() as u32;
-        self.counters.processing_us.observe(took_us);
-        if let (Some(controller), 0, 1..) = (&mut self.controller, batch.attempt, items) {
-            controller.observe(items, took_us);
+        if concluded.kept == 0 {
+            self.places.put_free(ticket);
+        } else {
+            self.keep(ticket, batch, concluded.retry_at, &mut each);
         }
-        // One time for all of them, so that they stay together and in order.
-        let delay_us = self.config.retry.delay_us(batch.attempt, &mut self.random);
-        let retry_at = delay_us.map(|delay_us| now.at.plus_us(delay_us));
-        let attempts = batch.attempt + 1;
-        batch.retain(|mut entry| {
-            let Some(how) = Self::verdict(&entry, retry_at, attempts) else {
-                entry.set(Outcome::Done);
-                return Some(entry);
-            };
-            self.counters.count_settled(how);
-            each(entry.item, how);
-            None
-        });
-        match retry_at {
-            Some(at) if batch.held() > 0 => {
-                (batch.attempt, batch.at) = (attempts, at);
-                self.places.put_retrying(batch);
-            }
-            _ => {
-                self.in_flight -= 1;
-                self.places.put_free(batch);
-                if self.open.is_none() {
-                    self.open = self.places.take_free();
-                }
-            }
-        }
+        batch.end();
         Ok(())
     }
 
-    /// How an entry ends; `None` where it is to be tried again.
-    fn verdict(entry: &Entry<T>, retry_at: Option<Instant>, attempts: u32) -> Option<Settled> {
-        match (entry.mark, retry_at) {
-            (Mark::Expired, _) => Some(Settled::Expired { attempts: attempts - 1 }),
-            (Mark::Outcome(Outcome::Done), _) => Some(Settled::Done),
-            (Mark::Outcome(Outcome::Failed), _) => Some(Settled::Failed),
-            (Mark::Outcome(Outcome::Retry), None) => Some(Settled::Exhausted { attempts }),
-            (Mark::Outcome(Outcome::Retry), Some(at)) if at >= entry.deadline => {
-                Some(Settled::Expired { attempts })
-            }
-            (Mark::Outcome(Outcome::Retry), Some(_)) => None,
+    /// Keeps what is left in a batch for another attempt at this time.
+    #[cold]
+    fn keep(
+        &mut self,
+        ticket: Ticket,
+        batch: &mut Batch<'_, T>,
+        retry_at: Instant,
+        each: &mut impl FnMut(T, Settled),
+    ) {
+        let (len, attempts, bytes) = (batch.len() as u32, batch.attempt + 1, batch.bytes);
+        if self.places.is_for_good(ticket) {
+            self.counters.failed.add(len.into());
+            self.places.put_free(ticket);
+            batch.drain(|item| each(item, Settled::Abandoned { attempts }));
+            return;
         }
+        let room = self.room_of(ticket);
+        batch.cells_mut().move_to(0, &mut self.cells, room, len as usize, true);
+        self.places.park(ticket, retry_at, len, attempts, bytes);
+    }
+
+    /// Takes note that the batch of that name was dropped, with its items: its place is free again.
+    /// `false` where none of that name is out.
+    ///
+    /// For handles whose worker has died; the items are counted as
+    /// [`lost`](BatchCounters::lost). If the batch turns up after all, settling it is refused.
+    pub fn forget(&mut self, ticket: Ticket) -> bool {
+        let is_out = self.places.is_out(ticket);
+        if is_out {
+            self.counters.lost.add(self.places.get(ticket).len.into());
+            self.places.put_free(ticket);
+        }
+        is_out
     }
 }
 
-/// Attempts with a batch that waits for another one.
-fn batch_attempts<T>(batch: &Batch<'_, T>) -> u32 {
-    batch.attempt
-}
-
-impl<T> fmt::Debug for Accumulator<'_, '_, T> {
+impl<T> fmt::Debug for Accumulator<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Accumulator")
             .field("waiting", &self.waiting)
-            .field("in_flight", &self.in_flight)
-            .field("shutting_down", &self.shutting_down)
+            .field("in_flight", &self.places.in_use())
+            .field("shutting_down", &(self.accepted_max == 0))
             .finish_non_exhaustive()
     }
 }

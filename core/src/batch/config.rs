@@ -3,6 +3,7 @@
 use core::fmt;
 
 use super::adaptive::AdaptiveSize;
+use super::cells::Note;
 use super::retry::RetryPolicy;
 use crate::time::US_PER_MS;
 
@@ -11,6 +12,9 @@ const MIB: u64 = 1 << 20;
 
 /// Batches that may be handed out and not settled for good, at most: places are 16-bit numbers.
 const BATCHES_MAX: u32 = 4_096;
+
+/// The longest linger time: an item's age is known up to this, in microseconds. 35 minutes.
+pub(super) const LINGER_US_MAX: u64 = 1 << 31;
 
 /// How an [`Accumulator`](super::Accumulator) behaves.
 ///
@@ -63,7 +67,7 @@ impl Default for BatchConfig {
 }
 
 impl BatchConfig {
-    /// Items that a batch can have at most, whatever the policy makes of it.
+    /// Items that a batch can have at most, whatever the policy makes of it: no more than may wait.
     #[must_use]
     pub const fn items_capacity(&self) -> usize {
         let items = match self.size {
@@ -71,21 +75,21 @@ impl BatchConfig {
             SizePolicy::ByLoad(rule) => rule.items_max(),
             SizePolicy::Adaptive(size) => size.items_max,
         };
-        items as usize
+        if items < self.waiting_max { items as usize } else { self.waiting_max as usize }
     }
 
-    /// Places for batches that the storage needs: as many as the waiting items fill, one that is
-    /// being filled, one that is being emptied, and those in flight.
+    /// Batches that may be in flight: places that the storage needs. One where they are ordered.
     #[must_use]
-    pub const fn batches_len(&self) -> usize {
-        let waiting = (self.waiting_max as usize).div_ceil(self.items_capacity());
-        waiting + 2 + self.in_flight_max as usize
+    pub const fn places_len(&self) -> usize {
+        if self.ordered { 1 } else { self.in_flight_max as usize }
     }
 
-    /// Entries that the storage needs: the batches times the items of each.
+    /// Items that the storage needs room for: those that wait, and as many as can be in the batches
+    /// in flight, so that what is to be tried again never lacks it.
     #[must_use]
-    pub const fn entries_len(&self) -> usize {
-        self.batches_len() * self.items_capacity()
+    pub const fn cells_len(&self) -> usize {
+        let in_flight = self.places_len().saturating_mul(self.items_capacity());
+        in_flight.saturating_add(self.waiting_max as usize)
     }
 
     /// Checks that the numbers make sense together.
@@ -100,11 +104,12 @@ impl BatchConfig {
         };
         let items = u64::from(u32::MAX / 2);
         within("items_max", self.items_max.into(), 1, items)?;
-        within("item_bytes_max", self.item_bytes_max, 0, u64::from(u32::MAX))?;
+        within("item_bytes_max", self.item_bytes_max, 0, Note::BYTES_MAX.into())?;
         within("bytes_max", self.bytes_max, self.item_bytes_max.max(1), u64::MAX / 2)?;
+        within("linger_us", self.linger_us, 0, LINGER_US_MAX)?;
         within("waiting_max", self.waiting_max.into(), 1, items)?;
         within("in_flight_max", self.in_flight_max.into(), 1, BATCHES_MAX.into())?;
-        within("retry.retries_max", self.retry.retries_max.into(), 0, u64::from(u32::MAX))?;
+        within("retry.retries_max", self.retry.retries_max.into(), 0, u64::from(u32::MAX - 1))?;
         match self.size {
             SizePolicy::Fixed => {}
             SizePolicy::ByLoad(rule) => {
@@ -121,7 +126,7 @@ impl BatchConfig {
                 within("size.items_max", size.items_max.into(), size.items_min.into(), items)?;
             }
         }
-        within("batches_len()", self.batches_len() as u64, 1, u64::from(u16::MAX - 1))
+        within("cells_len()", self.cells_len() as u64, 1, items)
     }
 }
 
@@ -247,8 +252,8 @@ mod tests {
         let config = BatchConfig::default();
         assert_eq!(config.validate(), Ok(()));
         assert_eq!((config.bytes_max, config.item_bytes_max), (33_554_432, 4_194_304));
-        assert_eq!((config.items_capacity(), config.batches_len()), (100, 10 + 2 + 16));
-        assert_eq!(config.entries_len(), 2_800);
+        assert_eq!((config.items_capacity(), config.places_len()), (100, 16));
+        assert_eq!(config.cells_len(), 1_000 + 1_600);
     }
 
     #[test]
@@ -270,8 +275,8 @@ mod tests {
         config.size = SizePolicy::Adaptive(size);
         assert_eq!(config.validate().map_err(|error| error.field), Err("size.items_min"));
         config.size = SizePolicy::Fixed;
-        (config.items_max, config.waiting_max) = (1, 1_000_000);
-        assert_eq!(config.validate().map_err(|error| error.field), Err("batches_len()"));
+        (config.items_max, config.waiting_max) = (u32::MAX / 4, u32::MAX / 4);
+        assert_eq!(config.validate().map_err(|error| error.field), Err("cells_len()"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What an accumulator counts.
 
-use super::entry::Settled;
+use super::work::Concluded;
 use crate::stats::{Counter, LogHistogram, log_buckets};
 
 /// Why a batch was closed.
@@ -41,7 +41,7 @@ impl Reason {
 /// within 25 %.
 pub type ProcessingHistogram = LogHistogram<2, { log_buckets(2, 1 << 26) }>;
 
-/// What an [`Accumulator`](super::Accumulator) counted: a snapshot.
+/// What an [`Accumulator`](super::Accumulator) counted.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct BatchCounters {
@@ -49,6 +49,9 @@ pub struct BatchCounters {
     pub items: Counter,
     /// Items that were refused.
     pub refused: Counter,
+    /// Of those that were accepted, those that were lost with a batch that nobody settled: see
+    /// [`Accumulator::forget`](super::Accumulator::forget). They are settled as nothing.
+    pub lost: Counter,
     /// Batches that were handed out for the first time.
     pub batches: Counter,
     /// Items in them.
@@ -88,14 +91,12 @@ impl BatchCounters {
         }
     }
 
-    pub(super) fn count_settled(&mut self, how: Settled) {
-        match how {
-            Settled::Done => self.succeeded.increment(),
-            Settled::Expired { .. } => {
-                self.failed.increment();
-                self.expired.increment();
-            }
-            _ => self.failed.increment(),
+    pub(super) fn count_concluded(&mut self, concluded: &Concluded) {
+        self.succeeded.add(concluded.succeeded.into());
+        self.failed.add(concluded.failed.into());
+        self.expired.add(concluded.expired.into());
+        if concluded.worked > 0 {
+            self.processing_us.observe(concluded.took_us);
         }
     }
 }

@@ -3,7 +3,6 @@
 use core::fmt;
 
 use super::config::ConfigError;
-use super::entry::Batch;
 
 /// Why there is no accumulator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,14 +53,6 @@ pub enum Refusal {
         /// The most that may.
         max: usize,
     },
-    /// All batches are in use, although few items wait: they are large. Try again when one was
-    /// settled.
-    NoBatch {
-        /// Items that wait.
-        waiting: usize,
-        /// The most that may.
-        max: usize,
-    },
     /// The accumulator shuts down.
     ShuttingDown,
 }
@@ -76,11 +67,6 @@ impl fmt::Display for Refusal {
             Self::Full { waiting, max } => {
                 write!(f, "{waiting} items wait, waiting_max is {max}; try again when some are out")
             }
-            Self::NoBatch { waiting, max } => write!(
-                f,
-                "all batches are in use with {waiting} of {max} items waiting; raise bytes_max or \
-                 try again when a batch was settled"
-            ),
             Self::ShuttingDown => f.write_str("the accumulator shuts down and takes nothing in"),
         }
     }
@@ -100,31 +86,78 @@ impl<T> fmt::Display for PushRefused<T> {
 
 impl<T> core::error::Error for PushRefused<T> {}
 
-/// A batch that came back to the wrong accumulator.
-pub struct SettleRefused<'e, T> {
-    /// The batch.
-    pub batch: Batch<'e, T>,
+/// What [`Accumulator::push_many`](super::Accumulator::push_many) did before an item was refused.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ManyRefused<T> {
+    /// Items that were taken in.
+    pub pushed: usize,
+    /// The first that was not. Those behind it are still in the iterator.
+    pub refused: PushRefused<T>,
 }
 
-impl<T> fmt::Debug for SettleRefused<'_, T> {
+impl<T> fmt::Debug for ManyRefused<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SettleRefused").field("batch", &self.batch).finish()
+        let Self { pushed, refused } = self;
+        f.debug_struct("ManyRefused").field("pushed", pushed).field("refused", refused).finish()
     }
 }
 
-impl<T> fmt::Display for SettleRefused<'_, T> {
+impl<T> fmt::Display for ManyRefused<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the batch is not one of this accumulator's; settle it where it came from")
+        write!(f, "after {} items: {}", self.pushed, self.refused)
     }
 }
 
-impl<T> core::error::Error for SettleRefused<'_, T> {}
+impl<T> core::error::Error for ManyRefused<T> {}
+
+/// Why a batch is not filled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PollRefused {
+    /// It is still out: settle it first.
+    Unsettled,
+    /// It has too little room for this accumulator's batches.
+    TooSmall {
+        /// Items that it has room for.
+        len: usize,
+        /// Items that a batch can have.
+        needed: usize,
+    },
+}
+
+impl fmt::Display for PollRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unsettled => f.write_str("the batch is still out; settle it first"),
+            Self::TooSmall { len, needed } => write!(
+                f,
+                "the batch has room for {len} items, the configuration needs {needed}; make it \
+                 with items_capacity()"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for PollRefused {}
+
+/// The batch is not out, or not from this accumulator: nothing was settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SettleRefused;
+
+impl fmt::Display for SettleRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the batch is not out; settle it once, with the accumulator it came from")
+    }
+}
+
+impl core::error::Error for SettleRefused {}
 
 /// Storage is smaller than a configuration needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StorageTooSmall {
-    /// Which part: `places` or `entries`.
+    /// Which part: `places` or `cells`.
     pub part: &'static str,
     /// How many there are.
     pub len: usize,

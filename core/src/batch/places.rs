@@ -1,266 +1,189 @@
-//! Where batches are while they are not out: free, full and waiting, or waiting to be retried.
-//!
-//! Lists of places are linked through the places themselves, so that moving a batch from one list
-//! to another moves no item.
+//! Which batches are out, and which wait for another attempt.
 
-use super::config::BatchConfig;
-use super::entry::{Batch, Entry};
-use super::error::StorageTooSmall;
+use core::fmt;
+
 use crate::backing::Backing;
 use crate::time::Instant;
 
-/// Ends a list.
+/// Ends the list of free places.
 const NONE: u16 = u16::MAX;
 
-/// Room for one batch: an opaque value to make arrays of.
-pub struct Place<'e, T> {
-    batch: Option<Batch<'e, T>>,
-    /// The address of the batch that belongs here.
-    address: usize,
+/// One of the batches that may be in flight: an opaque value to make arrays of.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    state: State,
+    /// The next free place.
     next: u16,
+    pub(super) len: u32,
+    pub(super) attempt: u32,
+    pub(super) bytes: u64,
+    /// Counts batches: the number of the one that is here, or was.
+    number: u64,
+    /// When it is to be handed out again.
+    retry_at: Instant,
 }
 
-impl<T> Place<'_, T> {
-    /// Room that is empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Free,
+    /// With somebody who works on it
+    Out,
+    /// and if some of it is to be tried again, it is not.
+    OutForGood,
+    /// Here, waiting for another attempt.
+    Retrying,
+}
+
+impl Place {
+    /// A place that is free.
     #[must_use]
     pub const fn new() -> Self {
-        Self { batch: None, address: 0, next: NONE }
+        Self {
+            state: State::Free,
+            next: NONE,
+            len: 0,
+            attempt: 0,
+            bytes: 0,
+            number: 0,
+            retry_at: Instant::NEVER,
+        }
     }
 }
 
-impl<T> Default for Place<'_, T> {
+impl Default for Place {
     fn default() -> Self {
         Self::new()
     }
 }
 
-/// The storage of an [`Accumulator`](super::Accumulator).
-///
-/// Its sizes follow from the configuration: [`BatchConfig::batches_len`] places and
-/// [`BatchConfig::entries_len`] entries.
-///
-/// ```
-/// use turbopump_core::batch::{Accumulator, BatchConfig, BatchStorage, Entry, Place};
-///
-/// let mut config = BatchConfig::default();
-/// (config.items_max, config.waiting_max, config.in_flight_max) = (8, 16, 1);
-/// assert_eq!((config.batches_len(), config.entries_len()), (5, 40));
-///
-/// let mut entries = [const { None::<Entry<u32>> }; 40];
-/// let mut places = [const { Place::new() }; 5];
-/// let storage = BatchStorage::borrowed(&mut places, &mut entries);
-/// let batcher = Accumulator::new(config, storage, 1)?;
-/// # assert_eq!(batcher.waiting(), 0);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-pub struct BatchStorage<'p, 'e, T> {
-    pub(super) places: Backing<'p, Place<'e, T>>,
-    pub(super) entries: Entries<'e, T>,
+/// What a batch that is out is called.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Ticket {
+    /// Whose it is.
+    owner: usize,
+    place: u16,
+    number: u64,
 }
 
-pub(super) enum Entries<'e, T> {
-    Borrowed(&'e mut [Option<Entry<T>>]),
-    #[cfg(feature = "alloc")]
-    OnHeap,
-}
-
-impl<'p, 'e, T> BatchStorage<'p, 'e, T> {
-    /// Storage of the caller's.
-    #[must_use]
-    pub fn borrowed(places: &'p mut [Place<'e, T>], entries: &'e mut [Option<Entry<T>>]) -> Self {
-        Self { places: Backing::Borrowed(places), entries: Entries::Borrowed(entries) }
+impl Ticket {
+    pub(super) fn place(self) -> usize {
+        self.place.into()
     }
 }
 
-#[cfg(feature = "alloc")]
-impl<T> BatchStorage<'static, 'static, T> {
-    /// As much storage on the heap as `config` needs.
-    #[must_use]
-    pub fn on_heap(config: &BatchConfig) -> Self {
-        let places = (0..config.batches_len()).map(|_| Place::new()).collect();
-        Self { places, entries: Entries::OnHeap }
+impl fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "batch {}", self.number)
     }
 }
 
-/// A list of places, by number.
-#[derive(Clone, Copy)]
-pub(super) struct List {
-    head: u16,
-    tail: u16,
+/// All places.
+pub(super) struct Places<'s> {
+    places: Backing<'s, Place>,
+    /// The accumulator's name.
+    owner: usize,
+    /// The first free place.
+    free: u16,
+    in_use: u16,
+    /// Batches that were handed out so far.
+    numbers: u64,
+    /// When the first of those that wait for it is to be handed out again.
+    next_retry: Instant,
 }
 
-impl List {
-    const EMPTY: Self = Self { head: NONE, tail: NONE };
-}
-
-/// All places, and what is in which list.
-pub(super) struct Places<'p, 'e, T> {
-    places: Backing<'p, Place<'e, T>>,
-    free: List,
-    /// Closed batches, oldest first.
-    closed: List,
-    /// Batches that wait to be handed out again.
-    retrying: List,
-}
-
-impl<'p, 'e, T> Places<'p, 'e, T> {
-    /// Divides the storage among the batches.
-    pub(super) fn new(
-        config: &BatchConfig,
-        storage: BatchStorage<'p, 'e, T>,
-    ) -> Result<Self, StorageTooSmall> {
-        let BatchStorage { mut places, entries } = storage;
-        let (batches, items) = (config.batches_len(), config.items_capacity());
-        if places.len() < batches {
-            let len = places.len();
-            return Err(StorageTooSmall { part: "places", len, needed: batches });
+impl<'s> Places<'s> {
+    /// All `len` first places of the storage, which has as many, are free.
+    pub(super) fn new(mut places: Backing<'s, Place>, len: u16, owner: usize) -> Self {
+        places.iter_mut().for_each(|place| *place = Place::new());
+        for (place, next) in places.iter_mut().zip(1..len) {
+            place.next = next;
         }
-        let numbered = (0_u16..).zip(places.iter_mut()).take(batches);
-        match entries {
-            Entries::Borrowed(entries) => {
-                if entries.len() < config.entries_len() {
-                    let (len, needed) = (entries.len(), config.entries_len());
-                    return Err(StorageTooSmall { part: "entries", len, needed });
-                }
-                for ((number, place), entries) in numbered.zip(entries.chunks_exact_mut(items)) {
-                    entries.iter_mut().for_each(|entry| *entry = None);
-                    place.batch = Some(Batch::new(Backing::Borrowed(entries), number));
-                }
-            }
-            #[cfg(feature = "alloc")]
-            Entries::OnHeap => {
-                for (number, place) in numbered {
-                    let entries = (0..items).map(|_| None).collect();
-                    place.batch = Some(Batch::new(entries, number));
-                }
-            }
+        let next_retry = Instant::NEVER;
+        Self { places, owner, free: 0, in_use: 0, numbers: 0, next_retry }
+    }
+
+    pub(super) fn in_use(&self) -> usize {
+        self.in_use.into()
+    }
+
+    #[inline]
+    pub(super) fn has_free(&self) -> bool {
+        self.free != NONE
+    }
+
+    #[inline]
+    pub(super) fn next_retry(&self) -> Instant {
+        self.next_retry
+    }
+
+    pub(super) fn get(&self, ticket: Ticket) -> &Place {
+        &self.places[ticket.place()]
+    }
+
+    /// Takes a free place, of which there is one, for a batch with so many items.
+    #[inline]
+    pub(super) fn take_free(&mut self, len: u32) -> Ticket {
+        let (owner, place, number) = (self.owner, self.free, self.numbers);
+        let taken = &mut self.places[usize::from(place)];
+        self.free = taken.next;
+        (taken.state, taken.len, taken.number) = (State::Out, len, number);
+        self.in_use += 1;
+        self.numbers += 1;
+        Ticket { owner, place, number }
+    }
+
+    /// True where a batch of that name is out, and from here.
+    #[inline]
+    pub(super) fn is_out(&self, ticket: Ticket) -> bool {
+        let place = self.places.get(ticket.place());
+        ticket.owner == self.owner
+            && place.is_some_and(|place| {
+                place.number == ticket.number
+                    && matches!(place.state, State::Out | State::OutForGood)
+            })
+    }
+
+    /// True where nothing of a batch that is out is to be tried again.
+    pub(super) fn is_for_good(&self, ticket: Ticket) -> bool {
+        self.get(ticket).state == State::OutForGood
+    }
+
+    /// The place's batch is settled.
+    #[inline]
+    pub(super) fn put_free(&mut self, ticket: Ticket) {
+        let place = &mut self.places[ticket.place()];
+        (place.state, place.next) = (State::Free, self.free);
+        self.free = ticket.place;
+        self.in_use -= 1;
+    }
+
+    /// The place's batch waits for another attempt with `len` items.
+    pub(super) fn park(&mut self, ticket: Ticket, at: Instant, len: u32, attempt: u32, bytes: u64) {
+        let place = &mut self.places[ticket.place()];
+        (place.state, place.retry_at) = (State::Retrying, at);
+        (place.len, place.attempt, place.bytes) = (len, attempt, bytes);
+        self.next_retry = self.next_retry.min(at);
+    }
+
+    /// The place whose batch was to be handed out again first, if that time has come; of two at
+    /// the same time the older batch. It is out from now on.
+    #[cold]
+    pub(super) fn take_retrying(&mut self, now: Instant) -> Option<Ticket> {
+        let due = (0..)
+            .zip(self.places.iter_mut())
+            .filter(|(_, place)| place.state == State::Retrying && place.retry_at <= now);
+        let (number, place) = due.min_by_key(|(_, place)| (place.retry_at, place.number))?;
+        place.state = State::Out;
+        let ticket = Ticket { owner: self.owner, place: number, number: place.number };
+        let retrying = self.places.iter().filter(|place| place.state == State::Retrying);
+        self.next_retry = retrying.map(|place| place.retry_at).min().unwrap_or(Instant::NEVER);
+        Some(ticket)
+    }
+
+    /// Nothing of the batches that are out is to be tried again.
+    pub(super) fn give_up_retries(&mut self) {
+        for place in self.places.iter_mut().filter(|place| place.state == State::Out) {
+            place.state = State::OutForGood;
         }
-        for place in places.iter_mut() {
-            place.address = place.batch.as_ref().map_or(0, Batch::address);
-        }
-        let [free, closed, retrying] = [List::EMPTY; 3];
-        let mut all = Self { places, free, closed, retrying };
-        for number in (0..batches as u16).rev() {
-            all.free = all.with_front(all.free, number);
-        }
-        Ok(all)
-    }
-
-    /// The list with one more place in front.
-    fn with_front(&mut self, list: List, number: u16) -> List {
-        if let Some(place) = self.places.get_mut(usize::from(number)) {
-            place.next = list.head;
-        }
-        List { head: number, tail: if list.head == NONE { number } else { list.tail } }
-    }
-
-    /// The list with one more place behind.
-    fn with_back(&mut self, list: List, number: u16) -> List {
-        if let Some(place) = self.places.get_mut(usize::from(number)) {
-            place.next = NONE;
-        }
-        match self.places.get_mut(usize::from(list.tail)) {
-            Some(last) if list.head != NONE => {
-                last.next = number;
-                List { tail: number, ..list }
-            }
-            _ => List { head: number, tail: number },
-        }
-    }
-
-    /// The batch at the front of a list, and the list without it.
-    fn pop(&mut self, list: List) -> Option<(Batch<'e, T>, List)> {
-        let place = self.places.get_mut(usize::from(list.head))?;
-        let rest = List { head: place.next, ..list };
-        place.batch.take().map(|batch| (batch, rest))
-    }
-
-    /// True where the batch came from here.
-    pub(super) fn expects(&self, batch: &Batch<'e, T>) -> bool {
-        let place = self.places.get(usize::from(batch.place));
-        place.is_some_and(|place| place.address == batch.address())
-    }
-
-    /// Puts a batch back at its place; returns the number of that.
-    fn put(&mut self, batch: Batch<'e, T>) -> u16 {
-        let number = batch.place;
-        if let Some(place) = self.places.get_mut(usize::from(number)) {
-            place.batch = Some(batch);
-        }
-        number
-    }
-
-    /// A batch without items; `None` where all are in use.
-    pub(super) fn take_free(&mut self) -> Option<Batch<'e, T>> {
-        let (batch, rest) = self.pop(self.free)?;
-        self.free = rest;
-        Some(batch)
-    }
-
-    /// The batch is empty and can be used anew.
-    pub(super) fn put_free(&mut self, mut batch: Batch<'e, T>) {
-        batch.clear();
-        let number = self.put(batch);
-        self.free = self.with_front(self.free, number);
-    }
-
-    /// The oldest closed batch.
-    pub(super) fn first_closed(&mut self) -> Option<&mut Batch<'e, T>> {
-        self.places.get_mut(usize::from(self.closed.head))?.batch.as_mut()
-    }
-
-    pub(super) fn take_closed(&mut self) -> Option<Batch<'e, T>> {
-        let (batch, rest) = self.pop(self.closed)?;
-        self.closed = rest;
-        Some(batch)
-    }
-
-    pub(super) fn put_closed(&mut self, batch: Batch<'e, T>) {
-        let number = self.put(batch);
-        self.closed = self.with_back(self.closed, number);
-    }
-
-    pub(super) fn put_retrying(&mut self, batch: Batch<'e, T>) {
-        let number = self.put(batch);
-        self.retrying = self.with_back(self.retrying, number);
-    }
-
-    /// When the first batch is to be handed out again.
-    pub(super) fn next_retry(&self) -> Option<Instant> {
-        self.retrying_numbers().filter_map(|number| self.retry_at(number)).min()
-    }
-
-    fn retry_at(&self, number: u16) -> Option<Instant> {
-        let batch = self.places.get(usize::from(number))?.batch.as_ref()?;
-        Some(batch.at)
-    }
-
-    fn retrying_numbers(&self) -> impl Iterator<Item = u16> {
-        let mut next = self.retrying.head;
-        core::iter::from_fn(move || {
-            let number = next;
-            next = self.places.get(usize::from(number))?.next;
-            Some(number)
-        })
-    }
-
-    /// The batch that was to be handed out again first, if that time has come. Of two that are due
-    /// at the same time, the one that was settled first.
-    pub(super) fn take_retrying(&mut self, now: Instant) -> Option<Batch<'e, T>> {
-        let due = |number: &u16| self.retry_at(*number).is_some_and(|at| at <= now);
-        let first =
-            self.retrying_numbers().filter(due).min_by_key(|number| self.retry_at(*number))?;
-        // Rebuilds the list without the one: there are few, and this is rare.
-        let mut rest = List::EMPTY;
-        let mut next = self.retrying.head;
-        while let Some(place) = self.places.get(usize::from(next)) {
-            let (number, following) = (next, place.next);
-            if number != first {
-                rest = self.with_back(rest, number);
-            }
-            next = following;
-        }
-        self.retrying = rest;
-        self.places.get_mut(usize::from(first))?.batch.take()
     }
 }
