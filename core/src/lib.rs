@@ -14,6 +14,7 @@
 //! | [`batch`] | when a batch is closed, retried, given up | running the batch function |
 //! | [`frame`] | where a frame ends | reading and writing bytes |
 //! | [`link`] | what one connection does | reading, writing and waiting |
+//! | [`stream`] | which stream's bytes go where and when | how its users wait |
 //! | [`compress`] | whether a body is worth compressing, how it is inflated | what the bytes mean |
 //! | [`stats`] | how numbers are counted, merged and printed | who reads them |
 //! | [`alert`] | when a rule fires and is resolved | whom to tell |
@@ -51,5 +52,6 @@ pub mod link;
 pub mod pool;
 pub mod random;
 pub mod stats;
+pub mod stream;
 mod sync;
 pub mod time;
