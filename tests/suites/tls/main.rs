@@ -1,0 +1,10 @@
+//! TLS: who is trusted, who is not, and that bytes arrive as they were sent.
+//!
+//! The stories in `sockets` run on every backend; those in `memory` need a transport that
+//! fragments. `settings` is about files and what is shown of them.
+
+mod certificates;
+mod memory;
+mod pipe;
+mod settings;
+mod sockets;
