@@ -84,6 +84,7 @@ fn run(name: &str, mut input: impl BufRead) -> Result<String, Box<dyn Error>> {
     let classes = CLASS_BYTES.map(|bytes| ClassLayout::new(bytes, 128));
     let pool = OwnedRef::new(Pool::new(&Layout::new(&classes)?, Heap)?);
     let mut batcher = Accumulator::new(config, BatchStorage::on_heap(&config), 0)?;
+    let mut batch = Batch::on_heap(&config);
     let mut sender = Sender::new(pool.clone())?;
     let mut receiver = Receiver::new()?;
     let started = SystemInstant::now();
@@ -104,12 +105,12 @@ fn run(name: &str, mut input: impl BufRead) -> Result<String, Box<dyn Error>> {
             lease.extend_from_slice(&line)?;
             batcher.push(now(), lease.freeze(), line.len() as u64)?;
         }
-        while let Some(batch) = batcher.poll_batch(now()) {
+        while batcher.poll_batch(now(), &mut batch)? {
             let sent_at = now();
             let frame = sender.frame(&batch)?;
             receiver.receive(&frame, &batch)?;
             sender.stats.round_trip_us.observe(now().at.us_since(sent_at.at));
-            batcher.settle(now(), batch, |_, _| ())?;
+            batcher.settle(now(), &mut batch, |_, _| ())?;
         }
         if batcher.is_drained() && line.is_empty() {
             break;
@@ -145,7 +146,7 @@ impl Sender {
     fn frame(&mut self, batch: &Batch<'_, Line>) -> Result<Line, Box<dyn Error>> {
         let lines_bytes = batch.bytes() as usize + batch.len() * HEADER_BYTES;
         let mut body = self.pool.acquire(lines_bytes)?;
-        for line in batch.iter().map(|entry| entry.item()) {
+        for line in batch.iter() {
             body.extend_from_slice(&self.prefix(line.len())?)?;
             body.extend_from_slice(line)?;
         }
@@ -212,7 +213,7 @@ impl Receiver {
                     }
                 };
                 let header = LengthField::big_endian_u32(FRAME_BYTES_MAX)?;
-                let mut expected = sent.iter().map(|entry| entry.item());
+                let mut expected = sent.iter();
                 for line in decode(&header, body) {
                     let line = &line?[HEADER_BYTES..];
                     if expected.next().is_none_or(|sent| sent != line) {
