@@ -8,7 +8,8 @@ use std::sync::{Barrier, Mutex, MutexGuard, mpsc};
 use std::thread;
 
 use turbopump_core::pool::{
-    AcquireRefused, BufferSource, ClassLayout, LOCAL_CACHES, Layout, Request, WARM_UP_COUNT,
+    AcquireRefused, BufferSource, CLASS_BYTES, ClassLayout, LOCAL_CACHES, Layout, Request,
+    WARM_UP_COUNT,
 };
 
 use super::caches::{lock, pools_alive};
@@ -246,11 +247,23 @@ fn a_buffer_dropped_after_the_threads_cache_goes_to_the_pool() {
 #[test]
 fn warming_up_makes_buffers_ready_and_counts_nothing() {
     let _alone = alone();
-    let pool = BufferPool::standard();
-    assert_eq!(pool.warm_up(WARM_UP_COUNT), 6 * WARM_UP_COUNT);
+    let pool = pool(2 * WARM_UP_COUNT);
+    assert_eq!(pool.warm_up(WARM_UP_COUNT), WARM_UP_COUNT + 8);
     assert_eq!(pool.stats().acquisitions, 0);
-    assert_eq!(pool.len_max(), 65_536);
-    assert_eq!(BufferPool::server().len_max(), 4 << 20);
+}
+
+#[test]
+fn the_usual_pools_have_the_usual_classes() {
+    let standard = Layout::constant(&STANDARD_CLASSES);
+    assert_eq!(standard.classes().iter().map(ClassLayout::bytes).collect::<Vec<_>>(), CLASS_BYTES);
+    assert!(standard.classes().iter().all(|class| class.count() >= WARM_UP_COUNT));
+    // Miri would look after each of these bytes.
+    if !cfg!(miri) {
+        let _alone = alone();
+        assert_eq!(BufferPool::standard().len_max(), 65_536);
+        assert_eq!(BufferPool::server().len_max(), 4 << 20);
+        assert_eq!(default_pool().warm_up(WARM_UP_COUNT), 6 * WARM_UP_COUNT);
+    }
 }
 
 #[test]
@@ -261,7 +274,9 @@ fn a_pool_is_a_source_of_buffers() {
     }
     let _alone = alone();
     assert_eq!(first_byte(&pool(16)), Ok(0));
-    assert_eq!(first_byte(default_pool()), Ok(0));
+    if !cfg!(miri) {
+        assert_eq!(first_byte(default_pool()), Ok(0));
+    }
 }
 
 #[test]
