@@ -15,6 +15,7 @@
 //! | [`frame`] | where a frame ends | reading and writing bytes |
 //! | [`link`] | what one connection does | reading, writing and waiting |
 //! | [`stream`] | which stream's bytes go where and when | how its users wait |
+//! | [`driver`] | when a machine is called and bytes are moved | transports, tasks and clocks |
 //! | [`compress`] | whether a body is worth compressing, how it is inflated | what the bytes mean |
 //! | [`stats`] | how numbers are counted, merged and printed | who reads them |
 //! | [`alert`] | when a rule fires and is resolved | whom to tell |
@@ -47,6 +48,7 @@ pub mod backing;
 pub mod batch;
 pub mod checksum;
 pub mod compress;
+pub mod driver;
 pub mod frame;
 pub mod link;
 pub mod pool;
