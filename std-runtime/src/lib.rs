@@ -3,8 +3,8 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`backend`] | what is needed of a runtime, as a trait |
-//! | [`net`] | connections: TLS (feature `tls`) |
 //! | [`memory`] | heap-backed pools of buffers and values, with a cache per thread |
+//! | [`net`] | connections: requests and answers, TLS (feature `tls`) |
 //! | [`clock`] | the system's clocks as one [`Clock`](turbopump_core::time::Clock) |
 //! | `compress` | zlib-rs behind the core's compressor traits (feature `zlib-rs`) |
 #![no_std]

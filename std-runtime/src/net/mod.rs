@@ -1,4 +1,12 @@
-//! Connections: what is built over any backend's halves.
+//! Connections on any backend: handles over the core's machines.
 
+mod adapter;
+mod link;
+mod request;
+mod request_shell;
 #[cfg(feature = "tls")]
 pub mod tls;
+
+pub use adapter::FuturesIo;
+pub use link::{BackendClock, Locked, spawn_link};
+pub use request::{Body, Request, RequestError, RequestLink, RequestLinkConfig, RequestStatus};

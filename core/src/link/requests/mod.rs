@@ -293,6 +293,13 @@ impl<'s, H: Correlate, B: BufferSource> Requests<'s, H, B> {
         self.incoming.pop()
     }
 
+    /// Whether [`poll_unsolicited`](Self::poll_unsolicited) has one.
+    #[inline]
+    #[must_use]
+    pub const fn has_unsolicited(&self) -> bool {
+        self.incoming.len > 0
+    }
+
     /// Takes no more requests, and wants the link closed as soon as all have an outcome and all is
     /// written.
     pub fn close(&mut self) {
