@@ -3,6 +3,8 @@
 //! The stories in `sockets` run on every backend; those in `memory` need a transport that
 //! fragments. `settings` is about files and what is shown of them.
 
+extern crate alloc;
+
 mod certificates;
 mod memory;
 mod pipe;

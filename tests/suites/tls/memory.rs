@@ -1,9 +1,9 @@
 //! Over transports in memory that fragment, stall and are dropped.
 
-use std::future::Future;
+use core::future::Future;
+use core::pin::{Pin, pin};
+use core::task::{Context, Poll, Waker};
 use std::io::IoSlice;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker};
 
 use futures_io::AsyncWrite;
 use smol::future::{block_on, poll_fn, zip};
@@ -94,11 +94,11 @@ fn a_changed_byte_is_noticed_and_the_peer_is_told() {
         // A machine in the middle that relays, and changes what goes up once it is told to.
         let (near, mut near_middle) = connection(SMOOTH);
         let (mut far_middle, far) = connection(SMOOTH);
-        let change = std::sync::atomic::AtomicBool::new(false);
+        let change = core::sync::atomic::AtomicBool::new(false);
         let relay_up = async {
             let mut bytes = [0; 1_024];
             while let Ok(count @ 1..) = near_middle.0.read(&mut bytes).await {
-                if change.load(std::sync::atomic::Ordering::Relaxed) {
+                if change.load(core::sync::atomic::Ordering::Relaxed) {
                     bytes[count - 1] ^= 1;
                 }
                 far_middle.1.write_all(&bytes[..count]).await.unwrap();
@@ -115,7 +115,7 @@ fn a_changed_byte_is_noticed_and_the_peer_is_told() {
             let (near, far) = zip(near, server.accept_over(far.0, far.1)).await;
             let ((mut reader, mut writer), (mut far_reader, mut far_writer)) =
                 (near.unwrap(), far.unwrap());
-            change.store(true, std::sync::atomic::Ordering::Relaxed);
+            change.store(true, core::sync::atomic::Ordering::Relaxed);
             writer.write_all(b"pay 10").await.unwrap();
             writer.flush().await.unwrap();
             let error = far_reader.read(&mut [0; 16]).await.unwrap_err();

@@ -1,9 +1,9 @@
 //! Files, errors about them, and what is shown.
 
+use core::sync::atomic::{AtomicU32, Ordering};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use smol::future::{block_on, zip};
 use turbopump_std::net::tls::{

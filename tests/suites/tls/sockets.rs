@@ -2,10 +2,11 @@
 //!
 //! Real time: `black_hole` waits 50 ms per backend.
 
-use std::future::Future;
+use core::future::Future;
+use core::net::{Ipv4Addr, SocketAddr};
+use core::time::Duration;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use smol::future::zip;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
