@@ -10,7 +10,7 @@
 //!   copies nothing: the fastest way.
 //! - [`Reader`] owns a window over the caller's storage and is filled piece by piece, either with
 //!   exactly what is missing or with as much as there is room for.
-//! - [`Prepend`] is memory with room in front, [`FrameWriter`] such memory over a slice, and
+//! - [`Prepend`] is memory with room in front: a lease of a pool, or a slice as a [`FrameWriter`].
 //!   [`seal`] puts a header and its length in front of a finished body without moving it.
 //!
 //! Every bad length is a [`FrameError`] that says where it was found; no input can panic.
@@ -49,6 +49,7 @@
 mod decode;
 mod error;
 mod header;
+mod lease;
 mod length_field;
 mod reader;
 mod writer;

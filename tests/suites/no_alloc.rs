@@ -1,0 +1,223 @@
+//! Steady state allocates nothing: counted around a million rounds of each thing.
+//!
+//! One test, because the allocations of the whole process are counted, and a harness that runs
+//! several makes some of its own.
+
+extern crate alloc;
+
+use std::alloc::System;
+use std::sync::mpsc;
+use std::thread;
+
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use turbopump_core::alert::{Engine, Limits, Operator, Rule, Selector, Term};
+use turbopump_core::batch::{Accumulator, BatchConfig, BatchStorage, Outcome};
+use turbopump_core::compress::{
+    Compress as _, Decompress as _, Deflate, Format, Inflate, InflateState,
+};
+use turbopump_core::descriptor;
+use turbopump_core::frame::{LengthField, Reader, decode, seal};
+use turbopump_core::pool::{ClassLayout, Layout, StaticPool};
+use turbopump_core::stats::{
+    Counter, Descriptor, Kind, LatencyHistogram, Samples, Source, VisitError, text,
+};
+use turbopump_core::time::{Instant, Now};
+use turbopump_std::memory::{BufferPool, Chunk, ObjectPool};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// Rounds of each thing.
+const ROUNDS: u64 = if cfg!(debug_assertions) { 100_000 } else { 1_000_000 };
+/// Rounds before counting begins.
+const WARM_UP: u64 = 1_000;
+/// Compressing takes a thousand times as long as the rest.
+const COMPRESSIONS: u64 = ROUNDS / 100;
+
+/// Runs `round` often, then says how many allocations the process made in `rounds` of them.
+fn allocations(rounds: u64, mut round: impl FnMut(u64)) -> usize {
+    (0..WARM_UP).for_each(&mut round);
+    let region = Region::new(ALLOCATOR);
+    (WARM_UP..WARM_UP + rounds).for_each(&mut round);
+    let change = region.change();
+    change.allocations + change.reallocations
+}
+
+#[test]
+fn nothing_allocates_after_warming_up() {
+    let counted = allocations(10, |_| drop(core::hint::black_box(Box::new(1))));
+    assert_eq!(counted, 10, "what does allocate is seen");
+    for (name, count) in [
+        ("buffers", buffers as fn() -> usize),
+        ("buffers without a heap", static_buffers),
+        ("buffers passed to a thread", passed_buffers),
+        ("objects", objects),
+        ("batches", batches),
+        ("frames", frames),
+        ("deflate and inflate", compression),
+        ("counting", counting),
+        ("judging and printing", judging),
+    ] {
+        assert_eq!(count(), 0, "allocations: {name}");
+    }
+}
+
+fn buffers() -> usize {
+    let pool = BufferPool::standard();
+    allocations(ROUNDS, |round| {
+        let mut lease = pool.acquire(round as usize % 5_000).expect("one is free");
+        lease.extend_from_slice(&round.to_be_bytes()).expect("classes begin at 64 bytes");
+        let chunk = lease.freeze();
+        let clone = chunk.clone();
+        let part = chunk.slice(4..).expect("within");
+        drop((chunk, clone));
+        let lease = part.try_unique().expect("the last one");
+        assert_eq!(lease[..], round.to_be_bytes()[4..]);
+    })
+}
+
+fn static_buffers() -> usize {
+    const CLASSES: [ClassLayout; 1] = [ClassLayout::new(64, 4)];
+    const LAYOUT: Layout<'static> = Layout::constant(&CLASSES);
+    static POOL: StaticPool<1, 4, { LAYOUT.bytes_len() }> = StaticPool::new();
+    let pool = POOL.init(&LAYOUT).expect("the first time");
+    allocations(ROUNDS, |round| {
+        let mut lease = pool.acquire(8).expect("one is free");
+        lease.extend_from_slice(&round.to_be_bytes()).expect("it fits");
+        drop(lease.freeze().clone());
+    })
+}
+
+fn passed_buffers() -> usize {
+    let pool = BufferPool::standard();
+    let (send, receive) = mpsc::sync_channel::<Chunk>(64);
+    let thread = thread::spawn(move || receive.into_iter().map(|chunk| chunk.len()).sum::<usize>());
+    let counted = allocations(ROUNDS / 10, |round| {
+        let mut lease = pool.acquire(64).expect("64 are on their way at most");
+        lease.extend_from_slice(&round.to_be_bytes()).expect("it fits");
+        send.send(lease.freeze()).expect("the other thread listens");
+    });
+    drop(send);
+    assert_eq!(thread.join().expect("no panic") as u64, 8 * (WARM_UP + ROUNDS / 10));
+    counted
+}
+
+fn objects() -> usize {
+    let pool = ObjectPool::new(4, || Vec::<u64>::with_capacity(8), Vec::clear).expect("room");
+    allocations(ROUNDS, |round| {
+        let mut list = pool.get().expect("one is free");
+        assert!(list.is_empty());
+        list.push(round);
+    })
+}
+
+fn batches() -> usize {
+    let config = BatchConfig::default();
+    let mut batcher = Accumulator::new(config, BatchStorage::on_heap(&config), 1).expect("fits");
+    let pool = BufferPool::standard();
+    let (mut settled, mut now) = (0, Now::default());
+    allocations(ROUNDS, |round| {
+        let mut lease = pool.acquire(8).expect("fewer wait than there are");
+        lease.extend_from_slice(&round.to_be_bytes()).expect("it fits");
+        batcher.push(now, lease.freeze(), 8).expect("there is room");
+        now.at = now.at.plus_us(10);
+        while let Some(mut batch) = batcher.poll_batch(now) {
+            // One of each batch is tried once more.
+            if let Some(entry) = batch.iter_mut().next() {
+                entry.set(Outcome::Retry);
+            }
+            batcher.settle(now, batch, |_, _| settled += 1).expect("it came from here");
+        }
+    })
+}
+
+fn frames() -> usize {
+    const FRAME_BYTES_MAX: usize = 512;
+    let header = LengthField::big_endian_u32(FRAME_BYTES_MAX).expect("a fair limit");
+    let mut reader = Reader::new(header, vec![0; FRAME_BYTES_MAX].into_boxed_slice());
+    let reader = reader.as_mut().expect("room for one frame");
+    let pool = BufferPool::standard();
+    allocations(ROUNDS, |round| {
+        let mut lease = pool.acquire(64).expect("one is free");
+        lease.extend_from_slice(&round.to_be_bytes()).expect("it fits");
+        assert_eq!(seal(&header, &mut lease, &[0; 4]), Ok(12));
+        let window = reader.receive_buffer_bulk().expect("no bad frame");
+        window[..lease.len()].copy_from_slice(&lease);
+        reader.commit(lease.len()).expect("it was there");
+        assert_eq!(reader.next_frame(), Ok(Some(&lease[..])));
+        assert_eq!(reader.next_frame(), Ok(None));
+        assert_eq!(decode(&header, &lease).count(), 1);
+    })
+}
+
+fn compression() -> usize {
+    let mut text = *b"the same words, the same words, and once more the same words: 00000000";
+    let mut counted = 0;
+    for format in [Format::Raw, Format::Zlib, Format::Gzip] {
+        let mut deflate = Deflate::new(format, 5).expect("known");
+        let mut inflate = Inflate::new(format, InflateState::new_boxed()).expect("known");
+        let (mut compressed, mut restored) = ([0; 128], [0; 128]);
+        counted += allocations(COMPRESSIONS, |round| {
+            let digits = text.len() - 8;
+            text[digits..].copy_from_slice(&round.to_be_bytes());
+            let len = deflate.compress(&text, &mut compressed).expect("it shrinks");
+            let len = inflate.decompress(&compressed[..len], &mut restored).expect("it is whole");
+            assert_eq!(restored[..len], text);
+        });
+    }
+    counted
+}
+
+static SENT: Descriptor = descriptor!(Kind::Counter, "sent_total", "Messages sent.");
+static TOOK: Descriptor = descriptor!(Kind::Histogram, "took", "Time taken.");
+static FAMILIES: [&Descriptor; 2] = [&SENT, &TOOK];
+
+#[derive(Default)]
+struct Stats {
+    sent: Counter,
+    took: LatencyHistogram,
+}
+
+impl Source for Stats {
+    fn families(&self) -> &'static [&'static Descriptor] {
+        &FAMILIES
+    }
+
+    fn visit(&self, samples: &mut Samples<'_>) -> Result<(), VisitError> {
+        samples.counter(&SENT, &[], self.sent)?;
+        samples.histogram(&TOOK, &[], &self.took)
+    }
+}
+
+fn counting() -> usize {
+    let mut stats = Stats::default();
+    let pool = ObjectPool::new(1, || 0_u64, |_| ()).expect("room for one");
+    allocations(ROUNDS, |round| {
+        stats.sent.increment();
+        stats.took.observe(round);
+        assert_eq!(pool.stats().in_use, 0);
+    })
+}
+
+fn judging() -> usize {
+    let rate = Term::increase(Selector::new("sent_total"), 60_000_000);
+    let rule = Rule::when("silence", rate, Operator::Below, 1.0).build().expect("a fair rule");
+    let late = Term::quantile_over(Selector::new("took"), 0.99, 60_000_000);
+    let late = Rule::when("late", late, Operator::Above, 500.0).build().expect("a fair rule");
+    let limits = Limits { history_points: 12, buckets: 256 };
+    let mut engine = Engine::with_rules([rule, late], 16, limits).expect("room for both");
+    let mut stats = Stats::default();
+    let mut page = String::with_capacity(64 << 10);
+    allocations(ROUNDS / 100, |round| {
+        stats.took.observe(round);
+        if round % 20 < 10 {
+            stats.sent.increment();
+        }
+        let now = Now::new(Instant::from_us(round * 10_000_000), round * 10_000);
+        let changes = engine.evaluate(now, &[&stats], &[]).expect("the sources are sound");
+        assert!(changes.count() <= 2);
+        page.clear();
+        text::write_prometheus(&[&stats], &[], &mut page).expect("a string takes all");
+        assert!(!page.is_empty());
+    })
+}
