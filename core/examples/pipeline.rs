@@ -1,7 +1,7 @@
 //! Lines of text through the whole of the generic half, and back.
 //!
-//! Each line is put into a pooled buffer and pushed into a batch. A batch that is closed becomes one
-//! frame: its lines, each framed, compressed if that pays. The frame's bytes go over an imaginary
+//! Each line is put into a pooled buffer and pushed into a batch. A batch that is closed becomes
+//! one frame: its lines, each framed, compressed if that pays. Its bytes go over an imaginary
 //! wire in pieces; at the other end they are decoded, inflated and compared with what was sent.
 //!
 //! ```text

@@ -3,21 +3,23 @@
 //!
 //! # Layers
 //!
-//! From the bottom up; each layer uses only those above it in this table.
+//! From the bottom up; each layer uses only those above it in this table. A test reads the
+//! sources and holds that line.
 //!
 //! | module | decides | leaves to its caller |
 //! | --- | --- | --- |
 //! | [`time`] | what an instant is | reading a clock |
+//! | [`random`] | what numbers follow from a seed | where the seed comes from |
 //! | [`backing`] | whether storage is borrowed or owned | how much of it there is |
 //! | [`checksum`] | how a CRC-32 is computed | what it is compared with |
+//! | [`stats`] | how numbers are counted, merged and printed | who reads them |
 //! | [`pool`] | who may use which piece of memory | where the memory comes from |
 //! | [`batch`] | when a batch is closed, retried, given up | running the batch function |
 //! | [`frame`] | where a frame ends | reading and writing bytes |
+//! | [`compress`] | whether a body is worth compressing, how it is inflated | what the bytes mean |
 //! | [`link`] | what one connection does | reading, writing and waiting |
 //! | [`stream`] | which stream's bytes go where and when | how its users wait |
 //! | [`driver`] | when a machine is called and bytes are moved | transports, tasks and clocks |
-//! | [`compress`] | whether a body is worth compressing, how it is inflated | what the bytes mean |
-//! | [`stats`] | how numbers are counted, merged and printed | who reads them |
 //! | [`alert`] | when a rule fires and is resolved | whom to tell |
 //!
 //! # Rules that hold everywhere

@@ -1,8 +1,8 @@
 //! The core on a bare Cortex-M: every part does its work once, without an allocator, and what it
 //! says is checked. Runs under QEMU, which is told by semihosting whether all went well.
 //!
-//! `run.sh` builds and runs it. One argument makes it fail on purpose, in one of three ways, so that
-//! a run that passes means something: `fail-check`, `fail-panic`, `fail-fault`.
+//! `run.sh` builds and runs it. One argument makes it fail on purpose, in one of three ways, so
+//! that a run that passes means something: `fail-check`, `fail-panic`, `fail-fault`.
 #![no_std]
 #![no_main]
 
