@@ -11,6 +11,7 @@
 
 mod correlate;
 mod machine;
+pub mod pool;
 mod requests;
 mod timeout;
 

@@ -1,0 +1,546 @@
+//! The bookkeeping itself.
+
+use super::list::{Linked, Links, List, NONE};
+use super::{Counts, Retired, Rules, WaitRefused};
+use crate::backing::Backing;
+use crate::random::SplitMix64;
+use crate::time::Instant;
+
+/// Keeps the books of one connection pool.
+///
+/// - Commands: [`acquire`](Self::acquire), [`wait`](Self::wait), [`outcome`](Self::outcome),
+///   [`cancel`](Self::cancel), [`give_back`](Self::give_back), [`discard`](Self::discard),
+///   [`raise`](Self::raise), [`close`](Self::close).
+/// - Inputs: [`handle_dialed`](Self::handle_dialed),
+///   [`handle_dial_failed`](Self::handle_dial_failed), [`handle_timeout`](Self::handle_timeout).
+/// - Outputs, to be asked for until there is nothing left: [`poll_dial`](Self::poll_dial) after
+///   [`wait`](Self::wait), [`discard`](Self::discard), [`raise`](Self::raise), every input, and
+///   every `Close` and `None` below; [`poll_retired`](Self::poll_retired) after
+///   [`handle_timeout`](Self::handle_timeout) and [`close`](Self::close);
+///   [`poll_failed`](Self::poll_failed) after
+///   [`handle_dial_failed`](Self::handle_dial_failed) and [`close`](Self::close);
+///   [`poll_timeout`](Self::poll_timeout).
+///
+/// `now` may lag behind: all that happens then is that connections live a little longer.
+///
+/// ```
+/// use turbopump_core::link::pool::{Bookkeeping, Outcome, Place, Placed, Rules, WaitCell};
+/// use turbopump_core::time::Instant;
+///
+/// let (mut places, mut waiters) = ([Place::FREE; 2], [WaitCell::FREE; 4]);
+/// let seed = 7;
+/// let mut book = Bookkeeping::new(Rules::default(), &mut places[..], &mut waiters[..], seed);
+/// let now = Instant::ZERO;
+///
+/// assert!(book.acquire(now).is_none(), "no connection yet");
+/// let waiter = book.wait()?;
+/// let token = book.poll_dial(now).expect("somebody waits");
+/// assert!(book.poll_dial(now).is_none(), "one dial for one waiter");
+///
+/// let placed = book.handle_dialed(now, token);
+/// assert_eq!(placed, Placed::Served { place: 0, waiter: waiter.index() });
+/// let Outcome::Served(held) = book.outcome(waiter) else { panic!("served") };
+/// assert_eq!(book.give_back(now, held), Placed::Idle { place: 0 });
+/// # Ok::<(), turbopump_core::link::pool::WaitRefused>(())
+/// ```
+#[derive(Debug)]
+pub struct Bookkeeping<'s> {
+    rules: Rules,
+    places: Backing<'s, Place>,
+    free: List,
+    /// Front: used last.
+    idle: List,
+    waiters: Backing<'s, WaitCell>,
+    free_waiters: List,
+    /// Front: waits longest.
+    queue: List,
+    counts: Counts,
+    /// Connections that somebody asked for in advance and that are not being dialed yet.
+    raise: u32,
+    /// Failed dials in a row; those that fail together count once.
+    failures: u32,
+    dial_not_before: Instant,
+    /// Where the search for connections to close goes on.
+    sweep: u32,
+    fails_waiters: bool,
+    closed: bool,
+    random: SplitMix64,
+}
+
+impl<'s> Bookkeeping<'s> {
+    /// Books for as many connections as there are places, and as many waiters as there are cells;
+    /// fewer than 2^32 of each are used.
+    #[must_use]
+    pub fn new(
+        rules: Rules,
+        places: impl Into<Backing<'s, Place>>,
+        waiters: impl Into<Backing<'s, WaitCell>>,
+        seed: u64,
+    ) -> Self {
+        let (mut places, mut waiters) = (places.into(), waiters.into());
+        places.fill(Place::FREE);
+        waiters.fill(WaitCell::FREE);
+        let connections_max = u32::try_from(places.len()).unwrap_or(NONE);
+        Self {
+            rules,
+            free: List::of_all(&mut places),
+            places,
+            idle: List::new(),
+            free_waiters: List::of_all(&mut waiters),
+            waiters,
+            queue: List::new(),
+            counts: Counts { connections_max, ..Counts::default() },
+            raise: 0,
+            failures: 0,
+            dial_not_before: Instant::ZERO,
+            sweep: NONE,
+            fails_waiters: false,
+            closed: false,
+            random: SplitMix64::new(seed),
+        }
+    }
+
+    /// How many there are of everything.
+    #[must_use]
+    pub const fn counts(&self) -> Counts {
+        Counts { idle: self.idle.len(), waiting: self.queue.len(), ..self.counts }
+    }
+
+    /// True once the pool is closed.
+    #[must_use]
+    pub const fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// True where no connection is open or being opened.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.counts().total() == 0
+    }
+
+    /// True as long as the last dial has failed.
+    #[must_use]
+    pub const fn is_failing(&self) -> bool {
+        self.failures > 0
+    }
+
+    // Commands.
+
+    /// The idle connection that was used last.
+    #[inline]
+    pub fn acquire(&mut self, now: Instant) -> Option<Held> {
+        let index = self.idle.pop_front(&mut self.places)?;
+        let place = &mut self.places[index as usize];
+        place.state = State::Active;
+        let is_stale = now.us_since(place.idle_since) >= self.rules.check_after_us;
+        self.counts.active += 1;
+        self.counts.checkouts += 1;
+        Some(Held { place: index, is_stale })
+    }
+
+    /// Queues a waiter, for when [`acquire`](Self::acquire) had nothing.
+    ///
+    /// # Errors
+    ///
+    /// The pool is closed, or there is no room.
+    pub fn wait(&mut self) -> Result<Waiter, WaitRefused> {
+        if self.closed {
+            return Err(WaitRefused::Closed);
+        }
+        let Some(index) = self.free_waiters.pop_front(&mut self.waiters) else {
+            return Err(WaitRefused::TooMany { waiting_max: self.waiters.len() as u32 });
+        };
+        self.waiters[index as usize].state = WaitState::Waiting;
+        self.queue.push_back(&mut self.waiters, index);
+        self.counts.waits += 1;
+        Ok(Waiter { index })
+    }
+
+    /// What became of a waiter so far.
+    pub fn outcome(&mut self, waiter: Waiter) -> Outcome {
+        let state = self.waiters[waiter.index as usize].state;
+        if matches!(state, WaitState::Waiting) {
+            return Outcome::Waiting(waiter);
+        }
+        self.free_waiters.push_front(&mut self.waiters, waiter.index);
+        match state {
+            WaitState::Served { place } => {
+                self.counts.checkouts += 1;
+                Outcome::Served(Held { place, is_stale: false })
+            }
+            _ => Outcome::Failed,
+        }
+    }
+
+    /// Somebody stops waiting. A connection that was meant for them has to be given back.
+    #[must_use = "a connection that is not given back is lost"]
+    pub fn cancel(&mut self, waiter: Waiter) -> Option<Held> {
+        let state = self.waiters[waiter.index as usize].state;
+        if matches!(state, WaitState::Waiting) {
+            self.queue.remove(&mut self.waiters, waiter.index);
+        }
+        self.free_waiters.push_front(&mut self.waiters, waiter.index);
+        match state {
+            WaitState::Served { place } => Some(Held { place, is_stale: false }),
+            _ => None,
+        }
+    }
+
+    /// Takes back a connection that can be used again: for who waits longest, else as idle.
+    #[inline]
+    pub fn give_back(&mut self, now: Instant, held: Held) -> Placed {
+        let index = held.place;
+        let expires_at = self.places[index as usize].expires_at;
+        if self.closed || now >= expires_at {
+            let reason = if self.closed { Retired::PoolClosed } else { Retired::Lifetime };
+            self.discard(held, reason);
+            return Placed::Close { place: index as usize, reason };
+        }
+        self.counts.active -= 1;
+        self.place(now, index)
+    }
+
+    /// A connection was closed by its user.
+    pub fn discard(&mut self, held: Held, reason: Retired) {
+        self.counts.active -= 1;
+        self.retire(held.place, reason);
+    }
+
+    /// Asks for connections in advance: so many that `count` are open, if that many may.
+    pub fn raise(&mut self, count: u32) {
+        let counts = self.counts();
+        let missing = count.min(counts.connections_max).saturating_sub(counts.total());
+        self.raise = self.raise.max(missing);
+    }
+
+    /// Lets nobody in any more: waiters fail, idle connections are closed, the others when they
+    /// are given back.
+    pub fn close(&mut self) {
+        self.closed = true;
+        self.fails_waiters = true;
+        self.raise = 0;
+        self.sweep = self.idle.back();
+    }
+
+    // Inputs.
+
+    /// A dial has led to a connection.
+    pub fn handle_dialed(&mut self, now: Instant, token: DialToken) -> Placed {
+        let index = token.place;
+        self.counts.dialing -= 1;
+        self.counts.opened += 1;
+        self.failures = 0;
+        if self.closed {
+            self.retire(index, Retired::PoolClosed);
+            return Placed::Close { place: index as usize, reason: Retired::PoolClosed };
+        }
+        self.places[index as usize].expires_at = match self.rules.lifetime_us_max {
+            u64::MAX => Instant::NEVER,
+            us => now.plus_us(us - self.random.below(us / 4)),
+        };
+        self.place(now, index)
+    }
+
+    /// A dial has failed or was given up.
+    pub fn handle_dial_failed(&mut self, now: Instant, token: DialToken) {
+        self.counts.dialing -= 1;
+        self.counts.dial_failures += 1;
+        self.free(token.place);
+        self.raise = 0;
+        // Dials that were begun before the first of them failed say nothing new.
+        if self.failures == 0 || now >= self.dial_not_before {
+            self.failures = self.failures.saturating_add(1);
+            self.dial_not_before = now.plus_us(self.backoff_us());
+        }
+        // Who waits, waits for a connection in use, a dial in flight or the next dial. That may be
+        // long now, so where it is all that is left, waiters learn of the failure.
+        if self.counts.active == 0 && self.counts.dialing == 0 {
+            self.fails_waiters = true;
+        }
+    }
+
+    /// Time has passed: looks for idle connections to close.
+    pub fn handle_timeout(&mut self, _now: Instant) {
+        self.sweep = self.idle.back();
+    }
+
+    // Outputs.
+
+    /// Permission to open one more connection, where one is wanted and allowed.
+    pub fn poll_dial(&mut self, now: Instant) -> Option<DialToken> {
+        if !self.wants_dial() || now < self.dial_allowed_at()? {
+            return None;
+        }
+        let place = self.free.pop_front(&mut self.places)?;
+        self.places[place as usize].state = State::Dialing;
+        self.raise = self.raise.saturating_sub(1);
+        self.counts.dialing += 1;
+        Some(DialToken { place })
+    }
+
+    /// An idle connection to close. Its place is free at once.
+    #[must_use]
+    pub fn poll_retired(&mut self, now: Instant) -> Option<(usize, Retired)> {
+        while self.sweep != NONE {
+            let index = self.sweep;
+            let place = &self.places[index as usize];
+            if !matches!(place.state, State::Idle) {
+                // Somebody has just taken it; all that lie before it are younger.
+                self.sweep = NONE;
+                break;
+            }
+            self.sweep = List::before(&self.places, index);
+            let is_spare = self.idle.len() > self.rules.idle_min;
+            let reason = if self.closed {
+                Retired::PoolClosed
+            } else if now >= place.expires_at {
+                Retired::Lifetime
+            } else if is_spare && now.us_since(place.idle_since) >= self.rules.idle_us_max {
+                Retired::Idle
+            } else {
+                continue;
+            };
+            self.idle.remove(&mut self.places, index);
+            self.retire(index, reason);
+            return Some((index as usize, reason));
+        }
+        None
+    }
+
+    /// A waiter who fails, because the pool is closed or nothing is left to wait for.
+    #[must_use]
+    pub fn poll_failed(&mut self) -> Option<usize> {
+        if !self.fails_waiters {
+            return None;
+        }
+        let Some(index) = self.queue.pop_front(&mut self.waiters) else {
+            self.fails_waiters = false;
+            return None;
+        };
+        self.waiters[index as usize].state = WaitState::Failed;
+        Some(index as usize)
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) and the outputs are to be called. Looks at
+    /// every idle connection.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let dial_at = if self.wants_dial() { self.dial_allowed_at() } else { None };
+        let is_spare = self.idle.len() > self.rules.idle_min;
+        let oldest = self.idle.indices_from_back(&self.places).next().filter(|_| is_spare);
+        let idle_at = oldest
+            .map(|index| self.places[index as usize].idle_since.plus_us(self.rules.idle_us_max));
+        let all = self.idle.indices_from_back(&self.places);
+        let expires_at = all.map(|index| self.places[index as usize].expires_at).min();
+        let earliest = [dial_at, idle_at, expires_at].into_iter().flatten().min();
+        earliest.filter(|at| *at < Instant::NEVER)
+    }
+
+    // Private.
+
+    /// Hands out a connection that belongs to nobody.
+    #[inline]
+    fn place(&mut self, now: Instant, index: u32) -> Placed {
+        let place = &mut self.places[index as usize];
+        if let Some(waiter) = self.queue.pop_front(&mut self.waiters) {
+            place.state = State::Active;
+            self.counts.active += 1;
+            self.waiters[waiter as usize].state = WaitState::Served { place: index };
+            return Placed::Served { place: index as usize, waiter: waiter as usize };
+        }
+        place.state = State::Idle;
+        place.idle_since = now;
+        self.idle.push_front(&mut self.places, index);
+        Placed::Idle { place: index as usize }
+    }
+
+    fn retire(&mut self, index: u32, reason: Retired) {
+        self.counts.count_closed(reason);
+        self.free(index);
+    }
+
+    fn free(&mut self, index: u32) {
+        self.places[index as usize].state = State::Free;
+        self.free.push_front(&mut self.places, index);
+    }
+
+    fn wants_dial(&self) -> bool {
+        if self.closed || self.free.is_empty() {
+            return false;
+        }
+        let (waiting, dialing) = (self.queue.len(), self.counts.dialing);
+        let spare = self.idle.len() + dialing.saturating_sub(waiting);
+        waiting > dialing || spare < self.rules.idle_min || self.raise > 0
+    }
+
+    /// From when on one more dial may begin; `None` where that depends on one in flight.
+    fn dial_allowed_at(&self) -> Option<Instant> {
+        match self.failures {
+            0 => Some(Instant::ZERO),
+            _ => (self.counts.dialing == 0).then_some(self.dial_not_before),
+        }
+    }
+
+    fn backoff_us(&mut self) -> u64 {
+        let doublings = self.failures.saturating_sub(1).min(32);
+        let us = self.rules.backoff_us_min.saturating_mul(1 << doublings);
+        let us = us.min(self.rules.backoff_us_max);
+        us / 2 + self.random.below(us - us / 2 + 1)
+    }
+}
+
+/// Permission to open one connection.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a token that is not handed back takes the place of a connection for ever"]
+pub struct DialToken {
+    place: u32,
+}
+
+impl DialToken {
+    /// The number that the connection will have.
+    #[must_use]
+    pub const fn place(&self) -> usize {
+        self.place as usize
+    }
+}
+
+/// The right to use one connection.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a connection that is not handed back is lost for ever"]
+pub struct Held {
+    place: u32,
+    is_stale: bool,
+}
+
+impl Held {
+    /// The number of the connection.
+    #[must_use]
+    pub const fn place(&self) -> usize {
+        self.place as usize
+    }
+
+    /// True where it was idle for so long that it should be checked.
+    #[must_use]
+    pub const fn is_stale(&self) -> bool {
+        self.is_stale
+    }
+}
+
+/// A place in the queue.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a waiter that is not cancelled gets a connection and keeps it for ever"]
+pub struct Waiter {
+    index: u32,
+}
+
+impl Waiter {
+    /// The number of the waiter, which others get when it is gone.
+    #[must_use]
+    pub const fn index(&self) -> usize {
+        self.index as usize
+    }
+}
+
+/// What became of a waiter.
+#[derive(Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums)]
+pub enum Outcome {
+    /// Nothing yet.
+    Waiting(Waiter),
+    /// It has a connection.
+    Served(Held),
+    /// The pool is closed, or a dial failed and nothing else was left to wait for.
+    Failed,
+}
+
+/// Where a connection went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+#[allow(clippy::exhaustive_enums)]
+pub enum Placed {
+    /// It is kept for the next user.
+    Idle {
+        /// Its number.
+        place: usize,
+    },
+    /// It belongs to a waiter, who is to be woken.
+    Served {
+        /// Its number.
+        place: usize,
+        /// The number of the waiter.
+        waiter: usize,
+    },
+    /// It is to be closed; its place is free already.
+    Close {
+        /// Its number.
+        place: usize,
+        /// Why.
+        reason: Retired,
+    },
+}
+
+/// Storage for one connection's part in the books.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    links: Links,
+    state: State,
+    idle_since: Instant,
+    expires_at: Instant,
+}
+
+impl Place {
+    /// A place without a connection.
+    pub const FREE: Self = Self {
+        links: Links::none(),
+        state: State::Free,
+        idle_since: Instant::ZERO,
+        expires_at: Instant::NEVER,
+    };
+}
+
+/// Storage for one waiter's part in the books.
+#[derive(Clone, Copy, Debug)]
+pub struct WaitCell {
+    links: Links,
+    state: WaitState,
+}
+
+impl WaitCell {
+    /// A cell without a waiter.
+    pub const FREE: Self = Self { links: Links::none(), state: WaitState::Failed };
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Free,
+    Dialing,
+    Idle,
+    Active,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WaitState {
+    Waiting,
+    Served { place: u32 },
+    Failed,
+}
+
+impl Linked for Place {
+    fn links(&self) -> Links {
+        self.links
+    }
+
+    fn links_mut(&mut self) -> &mut Links {
+        &mut self.links
+    }
+}
+
+impl Linked for WaitCell {
+    fn links(&self) -> Links {
+        self.links
+    }
+
+    fn links_mut(&mut self) -> &mut Links {
+        &mut self.links
+    }
+}
