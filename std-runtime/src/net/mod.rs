@@ -1,6 +1,7 @@
 //! Connections on any backend: handles over the core's machines.
 
 mod adapter;
+pub mod async_io;
 mod link;
 mod request;
 mod request_shell;
