@@ -196,6 +196,30 @@ fn a_cache_and_a_thread_share_a_pool() {
 }
 
 #[test]
+fn a_buffer_of_a_cache_comes_back_from_another_thread() {
+    loom::model(|| {
+        let pool = pool(8);
+        let magazines: std::sync::Arc<[Magazine]> = std::sync::Arc::new([Magazine::new()]);
+        let cache = Cache::new(pool.clone(), magazines.clone()).expect("one per class");
+        // References are paid for in bulk: one for this lease, one for what stays in the magazine.
+        let mut lease = cache.acquire(1).expect("one is free");
+        lease.extend_from_slice(b"x").expect("it fits");
+        let chunk = lease.freeze();
+        let thread = thread::spawn(move || {
+            assert_eq!(chunk, b"x");
+            drop(chunk);
+        });
+        // Gives the magazine's slot and its reference back while the other thread does its own.
+        drop(cache);
+        thread.join().expect("no panic");
+        let stats = pool.class_stats_with(0, [&magazines[..]]).expect("there is a class 0");
+        assert_eq!((stats.in_use, stats.parked, stats.acquisitions), (0, 0, 1));
+        let all: Vec<_> = core::iter::from_fn(|| pool.acquire(1).ok()).collect();
+        assert_eq!(all.len(), 8, "nothing is lost");
+    });
+}
+
+#[test]
 fn objects_have_one_user() {
     loom::model(|| {
         let manage = Functions::new(|| 0_u32, |number: &mut u32| *number = 0);

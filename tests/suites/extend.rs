@@ -327,7 +327,7 @@ struct Even {
 impl Sink<u32> for Even {
     fn process(&mut self, batch: &mut Batch<'_, u32>) {
         self.calls += 1;
-        for entry in batch.iter_mut() {
+        for mut entry in batch.iter_mut() {
             match *entry.item() {
                 number if number % 2 == 0 => {}
                 number if number % 3 == 2 => entry.set(Outcome::Failed),
@@ -352,13 +352,15 @@ impl Clock for Ticking {
 fn sinks() {
     let (config, clock) = (BatchConfig::default(), Ticking::default());
     let mut batcher = Accumulator::new(config, BatchStorage::on_heap(&config), 1).expect("fits");
+    let mut batch = Batch::on_heap(&config);
     for number in 0..6 {
         batcher.push(clock.now(), number, 4).expect("there is room");
     }
     let (mut sink, mut settled) = (Even::default(), Vec::new());
     while !batcher.is_drained() {
         batcher.flush();
-        run(&mut batcher, &clock, &mut sink, |number, how| settled.push((number, how)));
+        let each = |number, how| settled.push((number, how));
+        run(&mut batcher, &clock, &mut batch, &mut sink, each).expect("room for a batch");
     }
     assert_eq!(sink.calls, 4, "the first attempt and three more");
     settled.sort_by_key(|(number, _)| *number);
@@ -372,12 +374,14 @@ fn clocks() {
     let clock = Ticking::default();
     let (watched, config) = (clock.clone(), BatchConfig::default());
     let mut batcher = Accumulator::new(config, BatchStorage::on_heap(&config), 1).expect("fits");
+    let mut batch = Batch::on_heap(&config);
     batcher.push(clock.now(), "an item", 7).expect("there is room");
     let (mut batches, mut polls) = (0, 0);
     while batches == 0 {
         polls += 1;
         let mut count = |batch: &mut Batch<'_, &str>| assert_eq!(batch.len(), 1);
-        batches = run(&mut batcher, &clock, &mut count, |_, _| ());
+        let run = run(&mut batcher, &clock, &mut batch, &mut count, |_, _| ());
+        batches = run.expect("room for a batch");
     }
     // Pushed at 1 ms, due at 11 ms, and each poll looks at the clock once.
     assert_eq!(polls, 10);

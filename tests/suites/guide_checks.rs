@@ -39,13 +39,15 @@ fn ten_thousand_pool_operations_within_100_ms() {
 fn a_thousand_batched_items_within_50_ms() {
     let (config, clock) = (BatchConfig::default(), SystemClock::new());
     let mut batcher = Accumulator::new(config, BatchStorage::on_heap(&config), 1).expect("fits");
+    let mut batch = Batch::on_heap(&config);
     let (mut processed, mut settled) = (0, 0);
     let taken = best_of_attempts(|| {
         for number in 0..1_000_u64 {
             batcher.push(clock.now(), number, 8).expect("there is room");
             if number % 100 == 99 {
                 let mut count = |batch: &mut Batch<'_, u64>| processed += batch.len();
-                run(&mut batcher, &clock, &mut count, |_, _| settled += 1);
+                run(&mut batcher, &clock, &mut batch, &mut count, |_, _| settled += 1)
+                    .expect("the batch is large enough");
             }
         }
     });

@@ -1,7 +1,7 @@
 //! Steady state allocates nothing: counted around a million rounds of each thing.
 //!
-//! One test, because the allocations of the whole process are counted, and a harness that runs
-//! several makes some of its own.
+//! Without a harness, because the allocations of the whole process are counted, and a harness makes
+//! some of its own, at any time.
 
 extern crate alloc;
 
@@ -11,7 +11,7 @@ use std::thread;
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use turbopump_core::alert::{Engine, Limits, Operator, Rule, Selector, Term};
-use turbopump_core::batch::{Accumulator, BatchConfig, BatchStorage, Outcome};
+use turbopump_core::batch::{Accumulator, Batch, BatchConfig, BatchStorage, Outcome};
 use turbopump_core::compress::{
     Compress as _, Decompress as _, Deflate, Format, Inflate, InflateState,
 };
@@ -43,8 +43,7 @@ fn allocations(rounds: u64, mut round: impl FnMut(u64)) -> usize {
     change.allocations + change.reallocations
 }
 
-#[test]
-fn nothing_allocates_after_warming_up() {
+fn main() {
     let counted = allocations(10, |_| drop(core::hint::black_box(Box::new(1))));
     assert_eq!(counted, 10, "what does allocate is seen");
     for (name, count) in [
@@ -58,7 +57,8 @@ fn nothing_allocates_after_warming_up() {
         ("counting", counting),
         ("judging and printing", judging),
     ] {
-        assert_eq!(count(), 0, "allocations: {name}");
+        assert_eq!(count(), 0, "allocations after warming up: {name}");
+        println!("{name}: no allocation");
     }
 }
 
@@ -114,19 +114,20 @@ fn objects() -> usize {
 fn batches() -> usize {
     let config = BatchConfig::default();
     let mut batcher = Accumulator::new(config, BatchStorage::on_heap(&config), 1).expect("fits");
-    let pool = BufferPool::standard();
+    let (pool, mut batch) = (BufferPool::standard(), Batch::on_heap(&config));
     let (mut settled, mut now) = (0, Now::default());
     allocations(ROUNDS, |round| {
         let mut lease = pool.acquire(8).expect("fewer wait than there are");
         lease.extend_from_slice(&round.to_be_bytes()).expect("it fits");
         batcher.push(now, lease.freeze(), 8).expect("there is room");
-        now.at = now.at.plus_us(10);
-        while let Some(mut batch) = batcher.poll_batch(now) {
-            // One of each batch is tried once more.
-            if let Some(entry) = batch.iter_mut().next() {
+        now.at = now.at.plus_us(90);
+        while batcher.poll_batch(now, &mut batch).expect("it is settled, and large enough") {
+            // One of each new batch is tried once more.
+            let is_new = batch.attempt() == 0;
+            if let Some(mut entry) = batch.iter_mut().next().filter(|_| is_new) {
                 entry.set(Outcome::Retry);
             }
-            batcher.settle(now, batch, |_, _| settled += 1).expect("it came from here");
+            batcher.settle(now, &mut batch, |_, _| settled += 1).expect("it came from here");
         }
     })
 }
