@@ -3,14 +3,15 @@
 use core::fmt;
 
 use super::adaptive::SizeController;
-use super::cells::{BatchCells, Cells, Note};
-use super::config::{BatchConfig, LINGER_US_MAX, Load, SizePolicy};
+use super::cells::{BatchCells, Cells};
+use super::config::{BatchConfig, Load, SizePolicy};
 use super::counters::{BatchCounters, Reason};
 use super::entry::Settled;
 use super::error::{
     ManyRefused, NewRefused, PollRefused, PushRefused, Refusal, SettleRefused, StorageTooSmall,
 };
 use super::places::{Place, Places, Ticket};
+use super::queue::Queue;
 use super::work::{Batch, Work};
 use crate::backing::Backing;
 use crate::random::SplitMix64;
@@ -33,27 +34,8 @@ use crate::time::{Instant, Now};
 /// At most 1.5 kB besides the storage, of which the histogram takes 0.9 and the controller of
 /// [`SizePolicy::Adaptive`] 0.2.
 pub struct Accumulator<'s, T> {
-    /// Items that wait for their first attempt: so many,
-    waiting: u32,
-    /// with so many bytes,
-    waiting_bytes: u64,
-    /// from here on in the ring, which is the first `waiting_max` of the cells. Behind it is room
-    /// for each place.
-    head: u32,
-    /// Items that may wait; none when shutting down.
-    accepted_max: u32,
-    /// When items were pushed is noted in microseconds after this.
-    base: Instant,
-    /// The number of the first waiting item: so many were handed out.
-    taken: u64,
-    /// Items below this number are to go as soon as possible,
-    flush_to: u64,
-    /// those below this one are to go at that time, because one of them has a deadline,
-    urgent_to: u64,
-    urgent_at: Instant,
-    /// and from this one on none has a deadline.
-    deadlines_to: u64,
-    cells: Cells<'s, T>,
+    /// Items that wait for their first attempt. Behind them in the cells is room for each place.
+    queue: Queue<'s, T>,
     places: Places<'s>,
     config: BatchConfig,
     cpu_share: f64,
@@ -135,18 +117,8 @@ impl<'s, T> Accumulator<'s, T> {
             _ => None,
         };
         Ok(Self {
-            waiting: 0,
-            waiting_bytes: 0,
-            head: 0,
-            accepted_max: config.waiting_max,
-            base: Instant::ZERO,
-            taken: 0,
-            flush_to: 0,
-            urgent_to: 0,
-            urgent_at: Instant::NEVER,
-            deadlines_to: 0,
             places: Places::new(places, places_needed as u16, cells.address()),
-            cells,
+            queue: Queue::new(&config, cells),
             config,
             cpu_share: 0.0,
             controller,
@@ -164,13 +136,13 @@ impl<'s, T> Accumulator<'s, T> {
     /// Items that wait for their first attempt.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.waiting as usize
+        self.queue.len() as usize
     }
 
     /// How many items [`push`](Self::push) would take in now.
     #[must_use]
     pub fn room(&self) -> usize {
-        self.accepted_max.saturating_sub(self.waiting) as usize
+        self.queue.room() as usize
     }
 
     /// Batches that are out or wait for another attempt.
@@ -182,13 +154,15 @@ impl<'s, T> Accumulator<'s, T> {
     /// True where every item that was accepted is settled.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        self.waiting == 0 && self.places.in_use() == 0
+        self.queue.is_empty() && self.places.in_use() == 0
     }
 
-    /// What was counted so far.
+    /// What was counted so far: a copy, of 1 kB.
     #[must_use]
-    pub fn counters(&self) -> &BatchCounters {
-        &self.counters
+    pub fn counters(&self) -> BatchCounters {
+        let mut counters = self.counters.clone();
+        counters.items.add(self.queue.pushed());
+        counters
     }
 
     /// How many items close a batch at this moment; never more than may wait.
@@ -196,7 +170,7 @@ impl<'s, T> Accumulator<'s, T> {
     pub fn items_target(&self) -> u32 {
         let items = match (&self.config.size, &self.controller) {
             (SizePolicy::ByLoad(rule), _) => {
-                let queue_fill = f64::from(self.waiting) / f64::from(self.config.waiting_max);
+                let queue_fill = f64::from(self.queue.len()) / f64::from(self.config.waiting_max);
                 rule.items(Load { queue_fill, cpu_share: self.cpu_share })
             }
             (_, Some(controller)) => controller.items(),
@@ -213,14 +187,7 @@ impl<'s, T> Accumulator<'s, T> {
     /// shuts down.
     #[inline]
     pub fn push(&mut self, now: Now, item: T, bytes: u64) -> Result<(), PushRefused<T>> {
-        if bytes > self.config.item_bytes_max || self.waiting >= self.accepted_max {
-            return Err(self.refuse(item, bytes));
-        }
-        let note = Note::new(self.pushed_us(now.at), bytes as u32);
-        let tail = self.index(self.waiting);
-        self.cells.put(tail, item, note);
-        self.count_pushed(1, bytes);
-        Ok(())
+        self.queue.push(now.at, item, bytes).map_err(|item| self.refuse(item, bytes))
     }
 
     /// As [`push`](Self::push); no attempt with the item begins at its `deadline` or later.
@@ -239,24 +206,12 @@ impl<'s, T> Accumulator<'s, T> {
         bytes: u64,
         deadline: Instant,
     ) -> Result<(), PushRefused<T>> {
-        if deadline == Instant::NEVER {
-            return self.push(now, item, bytes);
-        }
-        if bytes > self.config.item_bytes_max || self.waiting >= self.accepted_max {
-            return Err(self.refuse(item, bytes));
-        }
-        let note = Note::new(self.pushed_us(now.at), bytes as u32).with_deadline();
-        let tail = self.index(self.waiting);
-        self.cells.put(tail, item, note);
-        self.cells.set_deadline(tail, deadline);
-        self.count_pushed(1, bytes);
-        self.deadlines_to = self.taken + u64::from(self.waiting);
-        let half_us = deadline.us_since(now.at) / 2;
-        if half_us < self.config.linger_us {
-            self.urgent_at = self.urgent_at.min(now.at.plus_us(half_us));
-            self.urgent_to = self.deadlines_to;
-        }
-        Ok(())
+        let pushed = if deadline == Instant::NEVER {
+            self.queue.push(now.at, item, bytes)
+        } else {
+            self.queue.push_until(now.at, item, bytes, deadline)
+        };
+        pushed.map_err(|item| self.refuse(item, bytes))
     }
 
     /// Takes in `items`, each with its bytes, as if pushed one after the other, until there are no
@@ -267,45 +222,18 @@ impl<'s, T> Accumulator<'s, T> {
     ///
     /// [`ManyRefused`] with the first item that is too large by itself. Those before it are taken
     /// in; those after it are still in the iterator.
+    #[inline]
     pub fn push_many(
         &mut self,
         now: Now,
         items: &mut impl Iterator<Item = (T, u64)>,
     ) -> Result<usize, ManyRefused<T>> {
-        let pushed_us = self.pushed_us(now.at);
-        let mut pushed = 0;
-        // From the tail to the end of the ring, then from its beginning.
-        for _ in 0..2 {
-            let (start, ring) = (self.index(self.waiting), self.config.waiting_max as usize);
-            let end = ring.min(start + self.room());
-            let (slots, notes, _) = self.cells.parts_mut(start..end);
-            let (mut count, mut sum, mut refused) = (0, 0, None);
-            for (slot, note) in slots.iter_mut().zip(notes) {
-                let Some((item, bytes)) = items.next() else { break };
-                if bytes > self.config.item_bytes_max {
-                    refused = Some((item, bytes));
-                    break;
-                }
-                (*slot, *note) = (Some(item), Note::new(pushed_us, bytes as u32));
-                (count, sum) = (count + 1, sum + bytes);
-            }
-            pushed += count as usize;
-            self.count_pushed(count, sum);
-            if let Some((item, bytes)) = refused {
-                return Err(ManyRefused { pushed, refused: self.refuse(item, bytes) });
-            }
-            if start + (count as usize) < ring {
-                break;
-            }
+        let (pushed, refused) = self.queue.push_many(now.at, items);
+        let pushed = pushed as usize;
+        match refused {
+            None => Ok(pushed),
+            Some((item, bytes)) => Err(ManyRefused { pushed, refused: self.refuse(item, bytes) }),
         }
-        Ok(pushed)
-    }
-
-    #[inline]
-    fn count_pushed(&mut self, items: u32, bytes: u64) {
-        self.waiting += items;
-        self.waiting_bytes += bytes;
-        self.counters.items.add(items.into());
     }
 
     #[cold]
@@ -313,7 +241,7 @@ impl<'s, T> Accumulator<'s, T> {
         self.counters.refused.increment();
         let reason = if bytes > self.config.item_bytes_max {
             Refusal::TooLarge { bytes, max: self.config.item_bytes_max }
-        } else if self.accepted_max == 0 {
+        } else if self.queue.is_closed() {
             Refusal::ShuttingDown
         } else {
             Refusal::Full { waiting: self.waiting(), max: self.config.waiting_max as usize }
@@ -321,40 +249,9 @@ impl<'s, T> Accumulator<'s, T> {
         PushRefused { item, reason }
     }
 
-    /// Where the waiting item with this position is, or the next would be.
-    #[inline]
-    fn index(&self, position: u32) -> usize {
-        let (index, ring) = (self.head + position, self.config.waiting_max);
-        (if index >= ring { index - ring } else { index }) as usize
-    }
-
-    /// What to note for an item that is pushed now.
-    #[inline]
-    fn pushed_us(&mut self, now: Instant) -> u32 {
-        match u32::try_from(now.us_since(self.base)) {
-            Ok(us) => us,
-            Err(_) => self.rebase(now),
-        }
-    }
-
-    /// Moves the base on. Items older than the longest linger time are due, however old they are.
-    #[cold]
-    fn rebase(&mut self, now: Instant) -> u32 {
-        let base = Instant::from_us(now.as_us() - LINGER_US_MAX);
-        let by_us = base.us_since(self.base);
-        for position in 0..self.waiting {
-            let index = self.index(position);
-            for note in self.cells.notes_mut(index..index + 1) {
-                note.pushed_us = u64::from(note.pushed_us).saturating_sub(by_us) as u32;
-            }
-        }
-        self.base = base;
-        LINGER_US_MAX as u32
-    }
-
     /// Has all items that wait now handed out as soon as possible, full batches or not.
     pub fn flush(&mut self) {
-        self.flush_to = self.taken + u64::from(self.waiting);
+        self.queue.flush();
     }
 
     /// Says how busy the processors are, from 0 to 1: for [`SizePolicy::ByLoad`].
@@ -365,7 +262,7 @@ impl<'s, T> Accumulator<'s, T> {
     /// Accepts nothing more, and hands out what waits without waiting for more. Drained when
     /// [`is_drained`](Self::is_drained) says so: retries are still made.
     pub fn shutdown(&mut self) {
-        self.accepted_max = 0;
+        self.queue.close();
     }
 
     /// Gives up whatever waits for an attempt: it is settled as [`Settled::Abandoned`]. Batches
@@ -378,7 +275,7 @@ impl<'s, T> Accumulator<'s, T> {
             self.places.put_free(ticket);
             let first = self.room_of(ticket);
             for index in first..first + len as usize {
-                if let Some(item) = self.cells.take(index) {
+                if let Some(item) = self.queue.cells.take(index) {
                     abandoned += 1;
                     self.counters.failed.increment();
                     each(item, Settled::Abandoned { attempts: attempt });
@@ -386,14 +283,10 @@ impl<'s, T> Accumulator<'s, T> {
             }
         }
         self.places.give_up_retries();
-        while self.waiting > 0 {
-            let (item, bytes) = (self.cells.take(self.index(0)), self.first_note().bytes());
-            self.advance(1, bytes);
-            if let Some(item) = item {
-                abandoned += 1;
-                self.counters.failed.increment();
-                each(item, Settled::Abandoned { attempts: 0 });
-            }
+        while let Some(item) = self.queue.pop() {
+            abandoned += 1;
+            self.counters.failed.increment();
+            each(item, Settled::Abandoned { attempts: 0 });
         }
         abandoned
     }
@@ -401,10 +294,6 @@ impl<'s, T> Accumulator<'s, T> {
     /// The first cell for what waits in a place.
     fn room_of(&self, ticket: Ticket) -> usize {
         self.config.waiting_max as usize + ticket.place() * self.config.items_capacity()
-    }
-
-    fn first_note(&self) -> Note {
-        self.cells.note(self.index(0))
     }
 
     /// Fills `batch` if there is one to work on: first one that is to be tried again, then a new
@@ -427,11 +316,13 @@ impl<'s, T> Accumulator<'s, T> {
             self.hand_out_again(now.at, ticket, batch);
             return Ok(true);
         }
-        if self.waiting == 0 || !self.places.has_free() {
+        if self.queue.is_empty() || !self.places.has_free() {
             return Ok(false);
         }
         let target = self.items_target();
-        let Some(reason) = self.reason(now.at, target) else { return Ok(false) };
+        let lingered = || (self.queue.due_at() <= now.at).then_some(Reason::Linger);
+        let reason = self.queue.reason_at_once(target).or_else(lingered);
+        let Some(reason) = reason else { return Ok(false) };
         self.hand_out_new(now.at, target, reason, batch);
         Ok(true)
     }
@@ -441,7 +332,7 @@ impl<'s, T> Accumulator<'s, T> {
         let Place { len, attempt, bytes, .. } = *self.places.get(ticket);
         let retry_delay_us = self.config.retry.delay_us(attempt, &mut self.random);
         let from = self.room_of(ticket);
-        self.cells.move_to(from, batch.cells_mut(), 0, len as usize, true);
+        self.queue.cells.move_to(from, batch.cells_mut(), 0, len as usize, true);
         batch.unmark(len);
         batch.begin(now, ticket, &Work { len, bytes, attempt, retry_delay_us }, true);
         self.counters.retried.add(batch.len() as u64);
@@ -454,90 +345,13 @@ impl<'s, T> Accumulator<'s, T> {
         reason: Reason,
         batch: &mut Batch<'_, T>,
     ) {
-        let (len, bytes) = self.fitting(target);
+        let (len, bytes) = self.queue.fitting(target);
         let reason = if len < target && reason == Reason::Items { Reason::Bytes } else { reason };
-        let deadlines = self.taken < self.deadlines_to;
-        let first = self.index(0);
-        let before_end = (self.config.waiting_max as usize - first).min(len as usize);
-        let cells = batch.cells_mut();
-        self.cells.move_to(first, cells, 0, before_end, deadlines);
-        if before_end < len as usize {
-            self.cells.move_to(0, cells, before_end, len as usize - before_end, deadlines);
-        }
+        let deadlines = self.queue.move_to(batch, len, bytes);
         let retry_delay_us = self.config.retry.delay_us(0, &mut self.random);
         let ticket = self.places.take_free(len);
         batch.begin(now, ticket, &Work { len, bytes, attempt: 0, retry_delay_us }, deadlines);
-        self.advance(len, bytes);
         self.counters.count_batch(reason, len, bytes);
-    }
-
-    /// The first `items` that wait are gone.
-    fn advance(&mut self, items: u32, bytes: u64) {
-        self.head = self.index(items) as u32;
-        self.waiting -= items;
-        self.waiting_bytes -= bytes;
-        self.taken += u64::from(items);
-        if self.urgent_at != Instant::NEVER {
-            self.urgent_at = self.next_urgent();
-        }
-    }
-
-    /// The first time at which one of those that wait has lingered for half of its time.
-    #[cold]
-    fn next_urgent(&self) -> Instant {
-        let left = self.urgent_to.saturating_sub(self.taken) as u32;
-        let indices = (0..left).map(|position| self.index(position));
-        let urgent = indices.filter_map(|index| {
-            let pushed_at = self.base.plus_us(self.cells.note(index).pushed_us.into());
-            let half_us = self.cells.deadline(index).us_since(pushed_at) / 2;
-            (half_us < self.config.linger_us).then(|| pushed_at.plus_us(half_us))
-        });
-        urgent.min().unwrap_or(Instant::NEVER)
-    }
-
-    /// How many of the first `target` items fit into a batch, and how many bytes these have.
-    fn fitting(&self, target: u32) -> (u32, u64) {
-        if self.waiting <= target && self.waiting_bytes <= self.config.bytes_max {
-            return (self.waiting, self.waiting_bytes);
-        }
-        let (mut items, mut bytes) = (0, 0);
-        let items_max = self.waiting.min(target);
-        while items < items_max {
-            let more = bytes + self.cells.note(self.index(items)).bytes();
-            if more > self.config.bytes_max {
-                break;
-            }
-            (items, bytes) = (items + 1, more);
-        }
-        (items, bytes)
-    }
-
-    /// Why a batch of the first items that wait is to be handed out, if it is.
-    fn reason(&self, now: Instant, target: u32) -> Option<Reason> {
-        self.reason_at_once(target).or_else(|| (self.due_at() <= now).then_some(Reason::Linger))
-    }
-
-    fn reason_at_once(&self, target: u32) -> Option<Reason> {
-        if self.waiting >= target {
-            Some(Reason::Items)
-        } else if self.waiting_bytes >= self.config.bytes_max {
-            Some(Reason::Bytes)
-        } else if self.taken < self.flush_to {
-            Some(Reason::Flush)
-        } else if self.accepted_max == 0 {
-            Some(Reason::Shutdown)
-        } else {
-            None
-        }
-    }
-
-    fn first_pushed_at(&self) -> Instant {
-        self.base.plus_us(self.first_note().pushed_us.into())
-    }
-
-    /// When those that wait, of which there is one, are to go although they are few.
-    fn due_at(&self) -> Instant {
-        self.first_pushed_at().plus_us(self.config.linger_us).min(self.urgent_at)
     }
 
     /// When to call [`poll_batch`](Self::poll_batch) again although nothing else has happened;
@@ -548,9 +362,9 @@ impl<'s, T> Accumulator<'s, T> {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let mut at = self.places.next_retry();
-        if self.waiting > 0 && self.places.has_free() {
-            let at_once = self.reason_at_once(self.items_target()).is_some();
-            at = at.min(if at_once { self.first_pushed_at() } else { self.due_at() });
+        if !self.queue.is_empty() && self.places.has_free() {
+            let at_once = self.queue.reason_at_once(self.items_target()).is_some();
+            at = at.min(if at_once { self.queue.first_at() } else { self.queue.due_at() });
         }
         (at != Instant::NEVER).then_some(at)
     }
@@ -598,11 +412,12 @@ impl<'s, T> Accumulator<'s, T> {
         if self.places.is_for_good(ticket) {
             self.counters.failed.add(len.into());
             self.places.put_free(ticket);
-            batch.drain(|item| each(item, Settled::Abandoned { attempts }));
+            let left = batch.cells_mut().drain(len as usize);
+            left.for_each(|item| each(item, Settled::Abandoned { attempts }));
             return;
         }
         let room = self.room_of(ticket);
-        batch.cells_mut().move_to(0, &mut self.cells, room, len as usize, true);
+        batch.cells_mut().move_to(0, &mut self.queue.cells, room, len as usize, true);
         self.places.park(ticket, retry_at, len, attempts, bytes);
     }
 
@@ -624,9 +439,9 @@ impl<'s, T> Accumulator<'s, T> {
 impl<T> fmt::Debug for Accumulator<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Accumulator")
-            .field("waiting", &self.waiting)
+            .field("waiting", &self.queue.len())
             .field("in_flight", &self.places.in_use())
-            .field("shutting_down", &(self.accepted_max == 0))
+            .field("shutting_down", &self.queue.is_closed())
             .finish_non_exhaustive()
     }
 }

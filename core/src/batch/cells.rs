@@ -1,11 +1,12 @@
 //! Where items are, and what is noted about each.
 //!
-//! Items, notes and deadlines lie in arrays of their own: an item that is passed from one thread to
-//! another takes only 8 bytes of notes along, and deadlines are touched only where there are any.
+//! An item that is passed from one thread to another takes only 8 bytes of notes along: deadlines
+//! lie in an array of their own, and are touched only where there are any.
 
 use core::fmt;
+use core::ops::Range;
 
-use super::entry::Outcome;
+use super::entry::{Entry, Outcome};
 use crate::backing::Backing;
 use crate::time::Instant;
 
@@ -14,7 +15,7 @@ use crate::time::Instant;
 /// The bytes share their word with the mark (2 bits) and whether there is a deadline (1 bit).
 #[derive(Clone, Copy)]
 pub(super) struct Note {
-    /// Microseconds after the accumulator's base.
+    /// The lower half of the time in microseconds.
     pub(super) pushed_us: u32,
     word: u32,
 }
@@ -83,6 +84,16 @@ impl Note {
     }
 }
 
+/// Room for one item.
+struct Slot<T> {
+    item: Option<T>,
+    note: Note,
+}
+
+impl<T> Slot<T> {
+    const EMPTY: Self = Self { item: None, note: Note::EMPTY };
+}
+
 /// Room for `N` items: storage for an [`Accumulator`](super::Accumulator) or for a
 /// [`Batch`](super::Batch), made by the caller and borrowed.
 ///
@@ -90,8 +101,7 @@ impl Note {
 /// [`BatchConfig::cells_len`](super::BatchConfig::cells_len) of them, a batch
 /// [`BatchConfig::items_capacity`](super::BatchConfig::items_capacity).
 pub struct BatchCells<T, const N: usize> {
-    items: [Option<T>; N],
-    notes: [Note; N],
+    slots: [Slot<T>; N],
     deadlines: [Instant; N],
 }
 
@@ -99,7 +109,7 @@ impl<T, const N: usize> BatchCells<T, N> {
     /// Room that is empty.
     #[must_use]
     pub const fn new() -> Self {
-        Self { items: [const { None }; N], notes: [Note::EMPTY; N], deadlines: [Instant::NEVER; N] }
+        Self { slots: [const { Slot::EMPTY }; N], deadlines: [Instant::NEVER; N] }
     }
 }
 
@@ -117,18 +127,16 @@ impl<T, const N: usize> fmt::Debug for BatchCells<T, N> {
 
 /// Room for items, wherever it is. Those that are in use are `Some`, all others `None`.
 pub(super) struct Cells<'s, T> {
-    items: Backing<'s, Option<T>>,
-    notes: Backing<'s, Note>,
+    slots: Backing<'s, Slot<T>>,
     deadlines: Backing<'s, Instant>,
 }
 
 impl<'s, T> Cells<'s, T> {
     pub(super) fn borrowed<const N: usize>(cells: &'s mut BatchCells<T, N>) -> Self {
         // Whatever somebody left there is not this user's.
-        cells.items.iter_mut().for_each(|item| *item = None);
+        cells.slots.iter_mut().for_each(|slot| slot.item = None);
         Self {
-            items: Backing::Borrowed(&mut cells.items),
-            notes: Backing::Borrowed(&mut cells.notes),
+            slots: Backing::Borrowed(&mut cells.slots),
             deadlines: Backing::Borrowed(&mut cells.deadlines),
         }
     }
@@ -136,80 +144,89 @@ impl<'s, T> Cells<'s, T> {
     #[cfg(feature = "alloc")]
     pub(super) fn on_heap(len: usize) -> Self {
         Self {
-            items: (0..len).map(|_| None).collect(),
-            notes: (0..len).map(|_| Note::EMPTY).collect(),
+            slots: (0..len).map(|_| Slot::EMPTY).collect(),
             deadlines: (0..len).map(|_| Instant::NEVER).collect(),
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.items.len()
+        self.slots.len()
     }
 
     /// Where the items are: what tells these cells from all others.
     pub(super) fn address(&self) -> usize {
-        self.items.as_ptr() as usize
+        self.slots.as_ptr() as usize
     }
 
     #[inline]
     pub(super) fn put(&mut self, index: usize, item: T, note: Note) {
-        self.items[index] = Some(item);
-        self.notes[index] = note;
+        self.slots[index] = Slot { item: Some(item), note };
     }
 
+    /// Fills cells of `range` from the front, until `next` has no more; returns how many.
     #[inline]
+    pub(super) fn put_many(
+        &mut self,
+        range: Range<usize>,
+        mut next: impl FnMut() -> Option<(T, Note)>,
+    ) -> usize {
+        let slots = &mut self.slots[range];
+        let len = slots.len();
+        for (count, slot) in slots.iter_mut().enumerate() {
+            let Some((item, note)) = next() else { return count };
+            *slot = Slot { item: Some(item), note };
+        }
+        len
+    }
+
     pub(super) fn set_deadline(&mut self, index: usize, deadline: Instant) {
         self.deadlines[index] = deadline;
+        self.slots[index].note = self.note(index).with_deadline();
     }
 
     #[inline]
     pub(super) fn take(&mut self, index: usize) -> Option<T> {
-        self.items[index].take()
+        self.slots[index].item.take()
+    }
+
+    /// Takes all of the first `len`, in order.
+    #[inline]
+    pub(super) fn drain(&mut self, len: usize) -> impl Iterator<Item = T> {
+        self.slots[..len].iter_mut().filter_map(|slot| slot.item.take())
     }
 
     #[inline]
     pub(super) fn note(&self, index: usize) -> Note {
-        self.notes[index]
+        self.slots[index].note
     }
 
     pub(super) fn deadline(&self, index: usize) -> Instant {
-        if self.notes[index].has_deadline() { self.deadlines[index] } else { Instant::NEVER }
+        if self.note(index).has_deadline() { self.deadlines[index] } else { Instant::NEVER }
+    }
+
+    /// Those of the first `len` items that have not expired.
+    #[inline]
+    pub(super) fn iter(&self, len: usize, none_expired: bool) -> impl Iterator<Item = &T> {
+        self.slots[..len].iter().filter_map(move |slot| {
+            slot.item.as_ref().filter(|_| none_expired || slot.note.mark() != Mark::Expired)
+        })
     }
 
     #[inline]
-    pub(super) fn items(&self, range: core::ops::Range<usize>) -> &[Option<T>] {
-        &self.items[range]
+    pub(super) fn entries(&mut self, len: usize) -> Entries<'_, T> {
+        let Self { slots, deadlines } = self;
+        Entries { slots: slots[..len].iter_mut(), deadlines: deadlines[..len].iter() }
     }
 
-    #[inline]
-    pub(super) fn items_mut(&mut self, range: core::ops::Range<usize>) -> &mut [Option<T>] {
-        &mut self.items[range]
-    }
-
-    #[inline]
-    pub(super) fn notes(&self, range: core::ops::Range<usize>) -> &[Note] {
-        &self.notes[range]
-    }
-
-    #[inline]
-    pub(super) fn notes_mut(&mut self, range: core::ops::Range<usize>) -> &mut [Note] {
-        &mut self.notes[range]
-    }
-
-    /// All three of a range, to be changed at once.
-    #[inline]
-    pub(super) fn parts_mut(
-        &mut self,
-        range: core::ops::Range<usize>,
-    ) -> (&mut [Option<T>], &mut [Note], &[Instant]) {
-        let Self { items, notes, deadlines } = self;
-        (&mut items[range.clone()], &mut notes[range.clone()], &deadlines[range])
+    pub(super) fn notes_mut(&mut self, len: usize) -> impl Iterator<Item = (&mut Note, Instant)> {
+        let Self { slots, deadlines } = self;
+        let notes = slots[..len].iter_mut().map(|slot| &mut slot.note);
+        notes.zip(deadlines.iter().copied())
     }
 
     /// Moves an entry to a lower place, which is empty.
     pub(super) fn move_down(&mut self, from: usize, to: usize, item: T) {
-        self.items[to] = Some(item);
-        self.notes[to] = self.notes[from];
+        self.slots[to] = Slot { item: Some(item), note: self.note(from) };
         self.deadlines[to] = self.deadlines[from];
     }
 
@@ -224,11 +241,39 @@ impl<'s, T> Cells<'s, T> {
         deadlines: bool,
     ) {
         let (from, to) = (from..from + len, to..to + len);
-        // What comes back is `None`: no item is looked at, let alone dropped.
-        other.items[to.clone()].swap_with_slice(&mut self.items[from.clone()]);
-        other.notes[to.clone()].copy_from_slice(&self.notes[from.clone()]);
+        // What comes back is empty: no item is looked at, let alone dropped.
+        other.slots[to.clone()].swap_with_slice(&mut self.slots[from.clone()]);
         if deadlines {
             other.deadlines[to].copy_from_slice(&self.deadlines[from]);
         }
+    }
+}
+
+/// The items of a batch, to be worked on: what `for entry in &mut batch` goes through.
+pub struct Entries<'a, T> {
+    slots: core::slice::IterMut<'a, Slot<T>>,
+    deadlines: core::slice::Iter<'a, Instant>,
+}
+
+impl<'a, T> Iterator for Entries<'a, T> {
+    type Item = Entry<'a, T>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Entry<'a, T>> {
+        loop {
+            let (Slot { item, note }, deadline) = (self.slots.next()?, *self.deadlines.next()?);
+            let deadline = if note.has_deadline() { deadline } else { Instant::NEVER };
+            if let Some(item) = item
+                && note.mark() != Mark::Expired
+            {
+                return Some(Entry { item, note, deadline });
+            }
+        }
+    }
+}
+
+impl<T> fmt::Debug for Entries<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at most {} entries", self.slots.len())
     }
 }

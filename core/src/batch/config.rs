@@ -13,9 +13,6 @@ const MIB: u64 = 1 << 20;
 /// Batches that may be handed out and not settled for good, at most: places are 16-bit numbers.
 const BATCHES_MAX: u32 = 4_096;
 
-/// The longest linger time: an item's age is known up to this, in microseconds. 35 minutes.
-pub(super) const LINGER_US_MAX: u64 = 1 << 31;
-
 /// How an [`Accumulator`](super::Accumulator) behaves.
 ///
 /// ```
@@ -106,7 +103,6 @@ impl BatchConfig {
         within("items_max", self.items_max.into(), 1, items)?;
         within("item_bytes_max", self.item_bytes_max, 0, Note::BYTES_MAX.into())?;
         within("bytes_max", self.bytes_max, self.item_bytes_max.max(1), u64::MAX / 2)?;
-        within("linger_us", self.linger_us, 0, LINGER_US_MAX)?;
         within("waiting_max", self.waiting_max.into(), 1, items)?;
         within("in_flight_max", self.in_flight_max.into(), 1, BATCHES_MAX.into())?;
         within("retry.retries_max", self.retry.retries_max.into(), 0, u64::from(u32::MAX - 1))?;

@@ -41,7 +41,7 @@ impl Reason {
 /// within 25 %.
 pub type ProcessingHistogram = LogHistogram<2, { log_buckets(2, 1 << 26) }>;
 
-/// What an [`Accumulator`](super::Accumulator) counted.
+/// What an [`Accumulator`](super::Accumulator) counted: a snapshot.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct BatchCounters {

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::cells::{Mark, Note};
+use super::cells::Note;
 use crate::time::Instant;
 
 /// What a batch function says of one item.
@@ -86,36 +86,5 @@ impl<T> Entry<'_, T> {
 impl<T: fmt::Debug> fmt::Debug for Entry<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Entry").field("item", &self.item).finish_non_exhaustive()
-    }
-}
-
-/// The items of a batch, to be worked on: what `for entry in &mut batch` goes through.
-pub struct Entries<'a, T> {
-    pub(super) items: core::slice::IterMut<'a, Option<T>>,
-    pub(super) notes: core::slice::IterMut<'a, Note>,
-    pub(super) deadlines: core::slice::Iter<'a, Instant>,
-}
-
-impl<'a, T> Iterator for Entries<'a, T> {
-    type Item = Entry<'a, T>;
-
-    #[inline]
-    fn next(&mut self) -> Option<Entry<'a, T>> {
-        loop {
-            let (item, note) = (self.items.next()?, self.notes.next()?);
-            let deadline = *self.deadlines.next()?;
-            let deadline = if note.has_deadline() { deadline } else { Instant::NEVER };
-            if let Some(item) = item
-                && note.mark() != Mark::Expired
-            {
-                return Some(Entry { item, note, deadline });
-            }
-        }
-    }
-}
-
-impl<T> fmt::Debug for Entries<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "at most {} entries", self.items.len())
     }
 }

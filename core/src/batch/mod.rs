@@ -59,16 +59,17 @@ mod counters;
 mod entry;
 mod error;
 mod places;
+mod queue;
 mod retry;
 mod sink;
 mod work;
 
 pub use accumulator::{Accumulator, BatchStorage};
 pub use adaptive::{AdaptiveSize, Goal, SizeController};
-pub use cells::BatchCells;
+pub use cells::{BatchCells, Entries};
 pub use config::{BatchConfig, ConfigError, Load, LoadRule, SizePolicy};
 pub use counters::{BatchCounters, ProcessingHistogram, Reason};
-pub use entry::{Entries, Entry, Outcome, Settled};
+pub use entry::{Entry, Outcome, Settled};
 pub use error::{
     ManyRefused, NewRefused, PollRefused, PushRefused, Refusal, SettleRefused, StorageTooSmall,
 };

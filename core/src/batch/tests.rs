@@ -49,7 +49,7 @@ fn settle(
 }
 
 fn closed(batcher: &Batcher) -> Vec<(Reason, u64)> {
-    let counts = batcher.counters().closed.iter().map(|counter| counter.get());
+    let counts = batcher.counters().closed.map(|counter| counter.get());
     Reason::ALL.into_iter().zip(counts).filter(|(_, count)| *count > 0).collect()
 }
 

@@ -2,10 +2,10 @@
 
 use core::fmt;
 
-use super::cells::{BatchCells, Cells, Mark};
+use super::cells::{BatchCells, Cells, Entries, Mark};
 #[cfg(feature = "alloc")]
 use super::config::BatchConfig;
-use super::entry::{Entries, Outcome, Settled};
+use super::entry::{Outcome, Settled};
 use super::places::Ticket;
 use crate::time::{Instant, Now};
 
@@ -118,20 +118,14 @@ impl<'s, T> Batch<'s, T> {
     /// The items to work on.
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = &T> {
-        let range = 0..self.len as usize;
-        let (items, notes) = (self.cells.items(range.clone()), self.cells.notes(range));
-        let none_expired = self.expired == 0;
-        items.iter().zip(notes).filter_map(move |(item, note)| {
-            item.as_ref().filter(|_| none_expired || note.mark() != Mark::Expired)
-        })
+        self.cells.iter(self.len as usize, self.expired == 0)
     }
 
     /// The items to work on, to be changed and marked.
     #[inline]
     pub fn iter_mut(&mut self) -> Entries<'_, T> {
         self.marked = true;
-        let (items, notes, deadlines) = self.cells.parts_mut(0..self.len as usize);
-        Entries { items: items.iter_mut(), notes: notes.iter_mut(), deadlines: deadlines.iter() }
+        self.cells.entries(self.len as usize)
     }
 
     /// Says the same of all items.
@@ -162,8 +156,7 @@ impl<'s, T> Batch<'s, T> {
         if self.marked || self.expired > 0 {
             self.conclude_each(now, &mut concluded, &mut each);
         } else {
-            let taken = self.cells.items_mut(0..self.len as usize).iter_mut();
-            taken.filter_map(Option::take).for_each(|item| each(item, Settled::Done));
+            self.cells.drain(self.len as usize).for_each(|item| each(item, Settled::Done));
             concluded.succeeded = worked;
         }
         (self.len, self.expired) = (concluded.kept, 0);
@@ -230,7 +223,7 @@ impl<'s, T> Batch<'s, T> {
 
     /// Forgets what was said of the first `len` items in an earlier attempt.
     pub(super) fn unmark(&mut self, len: u32) {
-        for note in self.cells.notes_mut(0..len as usize) {
+        for (note, _) in self.cells.notes_mut(len as usize) {
             note.set(Mark::Done);
         }
     }
@@ -238,21 +231,10 @@ impl<'s, T> Batch<'s, T> {
     /// Hides what is too late at `now` from the batch function.
     #[cold]
     fn expire(&mut self, now: Instant) {
-        let (_, notes, deadlines) = self.cells.parts_mut(0..self.len as usize);
-        for (note, deadline) in notes.iter_mut().zip(deadlines) {
-            if note.has_deadline() && *deadline <= now {
+        for (note, deadline) in self.cells.notes_mut(self.len as usize) {
+            if note.has_deadline() && deadline <= now {
                 note.set(Mark::Expired);
                 self.expired += 1;
-            }
-        }
-    }
-
-    /// Gives up what is left, in order.
-    #[cold]
-    pub(super) fn drain(&mut self, mut each: impl FnMut(T)) {
-        for index in 0..self.len as usize {
-            if let Some(item) = self.cells.take(index) {
-                each(item);
             }
         }
     }

@@ -25,6 +25,9 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(None),
         1 => (0_u64..200_000).prop_map(Some),
         1 => (0_u64..30_000).prop_map(Some),
+        // Just when a retry would begin, or at a time that is reached exactly.
+        1 => Just(Some(50_000)),
+        1 => Just(Some(100_000)),
     ];
     let push = (0..ITEM_BYTES_MAX + 5, deadline_us);
     let concluded_before_us = prop_oneof![2 => Just(None), 1 => (0_u64..5_000).prop_map(Some)];
@@ -35,6 +38,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => vec(0..ITEM_BYTES_MAX + 2, 0..12).prop_map(Step::PushMany),
         4 => (0_u64..30_000).prop_map(|us| Step::Advance { us }),
         1 => (0_u64..500_000).prop_map(|us| Step::Advance { us }),
+        1 => Just(Step::Advance { us: 50_000 }),
         3 => Just(Step::AdvanceToTimeout),
         8 => Just(Step::Poll),
         5 => settle.prop_map(|(which, outcomes, concluded_before_us)| {

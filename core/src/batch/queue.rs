@@ -1,0 +1,292 @@
+//! Items that wait for their first attempt.
+
+use super::cells::{Cells, Note};
+use super::config::BatchConfig;
+use super::counters::Reason;
+use super::work::Batch;
+use crate::time::Instant;
+
+/// A ring of items in the order in which they were pushed, and what is known about when they are to
+/// go.
+///
+/// Items are numbered, beginning with 0.
+pub(super) struct Queue<'s, T> {
+    /// The number of the next item,
+    pushed: u64,
+    /// which must be below this.
+    limit: u64,
+    /// Bytes of those that wait.
+    bytes: u64,
+    /// Where the next item goes,
+    tail: u32,
+    /// where the first is, and how many there can be.
+    head: u32,
+    ring: u32,
+    item_bytes_max: u32,
+    /// The number of the first item: so many were taken out.
+    taken: u64,
+    /// When the first was pushed. The others have noted the lower half of their times; if two of
+    /// them are more than 71 minutes apart, the second may pass for older than it is.
+    first_at: Instant,
+    linger_us: u64,
+    bytes_max: u64,
+    /// Items below this number are to go as soon as possible,
+    flush_to: u64,
+    /// those below this one are to go at that time, because one of them has a deadline,
+    urgent_to: u64,
+    urgent_at: Instant,
+    /// and from this one on none has a deadline.
+    deadlines_to: u64,
+    /// The first ones are the ring.
+    pub(super) cells: Cells<'s, T>,
+}
+
+impl<'s, T> Queue<'s, T> {
+    pub(super) fn new(config: &BatchConfig, cells: Cells<'s, T>) -> Self {
+        Self {
+            pushed: 0,
+            limit: config.waiting_max.into(),
+            bytes: 0,
+            tail: 0,
+            head: 0,
+            ring: config.waiting_max,
+            item_bytes_max: config.item_bytes_max as u32,
+            taken: 0,
+            first_at: Instant::ZERO,
+            linger_us: config.linger_us,
+            bytes_max: config.bytes_max,
+            flush_to: 0,
+            urgent_to: 0,
+            urgent_at: Instant::NEVER,
+            deadlines_to: 0,
+            cells,
+        }
+    }
+
+    /// Items that wait.
+    #[inline]
+    pub(super) fn len(&self) -> u32 {
+        (self.pushed - self.taken) as u32
+    }
+
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.pushed == self.taken
+    }
+
+    /// Items that were ever taken in.
+    pub(super) fn pushed(&self) -> u64 {
+        self.pushed
+    }
+
+    /// Items that there is room for.
+    pub(super) fn room(&self) -> u32 {
+        self.limit.saturating_sub(self.pushed) as u32
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.limit == 0
+    }
+
+    /// Takes in nothing more.
+    pub(super) fn close(&mut self) {
+        self.limit = 0;
+    }
+
+    /// Takes in an item, or gives it back.
+    #[inline]
+    pub(super) fn push(&mut self, now: Instant, item: T, bytes: u64) -> Result<(), T> {
+        if self.pushed >= self.limit || bytes > self.item_bytes_max.into() {
+            return Err(item);
+        }
+        if self.is_empty() {
+            self.first_at = now;
+        }
+        self.cells.put(self.tail as usize, item, Note::new(now.as_us() as u32, bytes as u32));
+        self.tail = if self.tail + 1 == self.ring { 0 } else { self.tail + 1 };
+        self.pushed += 1;
+        self.bytes += bytes;
+        Ok(())
+    }
+
+    /// As [`push`](Self::push), with a deadline.
+    pub(super) fn push_until(
+        &mut self,
+        now: Instant,
+        item: T,
+        bytes: u64,
+        deadline: Instant,
+    ) -> Result<(), T> {
+        let index = self.tail as usize;
+        self.push(now, item, bytes)?;
+        self.cells.set_deadline(index, deadline);
+        self.deadlines_to = self.pushed;
+        let half_us = deadline.us_since(now) / 2;
+        if half_us < self.linger_us {
+            self.urgent_at = self.urgent_at.min(now.plus_us(half_us));
+            self.urgent_to = self.pushed;
+        }
+        Ok(())
+    }
+
+    /// Takes in items until there are no more, no more room, or one that is too large, which comes
+    /// back. Says how many were taken in.
+    #[inline]
+    pub(super) fn push_many(
+        &mut self,
+        now: Instant,
+        items: &mut impl Iterator<Item = (T, u64)>,
+    ) -> (u32, Option<(T, u64)>) {
+        if self.is_empty() {
+            self.first_at = now;
+        }
+        let (pushed_us, bytes_max) = (now.as_us() as u32, u64::from(self.item_bytes_max));
+        let (mut pushed, mut sum, mut refused) = (0, 0, None);
+        // Up to the end of the ring, then from its beginning.
+        for _ in 0..2 {
+            let start = self.tail;
+            let end = self.ring.min(start + self.room());
+            let next = || {
+                let (item, bytes) = items.next()?;
+                if bytes > bytes_max {
+                    refused = Some((item, bytes));
+                    return None;
+                }
+                sum += bytes;
+                Some((item, Note::new(pushed_us, bytes as u32)))
+            };
+            let count = self.cells.put_many(start as usize..end as usize, next) as u32;
+            self.tail = if start + count == self.ring { 0 } else { start + count };
+            self.pushed += u64::from(count);
+            pushed += count;
+            if start + count < self.ring {
+                break;
+            }
+        }
+        self.bytes += sum;
+        (pushed, refused)
+    }
+
+    /// Where the item is that has so many before it.
+    #[inline]
+    fn index(&self, position: u32) -> usize {
+        let index = self.head + position;
+        (if index >= self.ring { index - self.ring } else { index }) as usize
+    }
+
+    fn first_note(&self) -> Note {
+        self.cells.note(self.head as usize)
+    }
+
+    /// When the first item was pushed.
+    pub(super) fn first_at(&self) -> Instant {
+        self.first_at
+    }
+
+    /// All that wait now are to go as soon as possible.
+    pub(super) fn flush(&mut self) {
+        self.flush_to = self.pushed;
+    }
+
+    /// Why a batch is to go at once, if it is, when so many items make one.
+    #[inline]
+    pub(super) fn reason_at_once(&self, target: u32) -> Option<Reason> {
+        if self.len() >= target {
+            Some(Reason::Items)
+        } else if self.bytes >= self.bytes_max {
+            Some(Reason::Bytes)
+        } else if self.taken < self.flush_to {
+            Some(Reason::Flush)
+        } else if self.is_closed() {
+            Some(Reason::Shutdown)
+        } else {
+            None
+        }
+    }
+
+    /// When those that wait, of which there is one, are to go although they are few.
+    pub(super) fn due_at(&self) -> Instant {
+        self.first_at.plus_us(self.linger_us).min(self.urgent_at)
+    }
+
+    /// How many of the first `target` items fit into a batch, and how many bytes these have.
+    pub(super) fn fitting(&self, target: u32) -> (u32, u64) {
+        let waiting = self.len();
+        if waiting <= target && self.bytes <= self.bytes_max {
+            return (waiting, self.bytes);
+        }
+        let (mut items, mut bytes) = (0, 0);
+        while items < waiting.min(target) {
+            let more = bytes + self.cells.note(self.index(items)).bytes();
+            if more > self.bytes_max {
+                break;
+            }
+            (items, bytes) = (items + 1, more);
+        }
+        (items, bytes)
+    }
+
+    /// Moves the first `len` items, which have so many bytes, into a batch. True where one of them
+    /// may have a deadline.
+    pub(super) fn move_to(&mut self, batch: &mut Batch<'_, T>, len: u32, bytes: u64) -> bool {
+        let deadlines = self.taken < self.deadlines_to;
+        let (head, len) = (self.head as usize, len as usize);
+        let before_end = len.min((self.ring - self.head) as usize);
+        let (first, cells) = (self.first_note(), batch.cells_mut());
+        self.cells.move_to(head, cells, 0, before_end, deadlines);
+        if before_end < len {
+            self.cells.move_to(0, cells, before_end, len - before_end, deadlines);
+        }
+        self.advance(first, len as u32, bytes);
+        deadlines
+    }
+
+    /// Takes out the first item.
+    pub(super) fn pop(&mut self) -> Option<T> {
+        if self.is_empty() {
+            return None;
+        }
+        let (first, item) = (self.first_note(), self.cells.take(self.head as usize));
+        self.advance(first, 1, first.bytes());
+        item
+    }
+
+    /// The first `items` are gone, of which this was the first.
+    fn advance(&mut self, first: Note, items: u32, bytes: u64) {
+        self.head = self.index(items) as u32;
+        self.taken += u64::from(items);
+        self.bytes -= bytes;
+        if !self.is_closed() {
+            self.limit += u64::from(items);
+        }
+        if !self.is_empty() {
+            self.first_at = later(self.first_at, first, self.first_note());
+        }
+        if self.urgent_at != Instant::NEVER {
+            self.urgent_at = self.next_urgent();
+        }
+    }
+
+    /// The first time at which one of those that wait has lingered for half of its time.
+    #[cold]
+    fn next_urgent(&self) -> Instant {
+        let (mut at, mut before, mut urgent_at) =
+            (self.first_at, self.first_note(), Instant::NEVER);
+        for position in 0..self.urgent_to.saturating_sub(self.taken) as u32 {
+            let index = self.index(position);
+            let note = self.cells.note(index);
+            at = later(at, before, note);
+            before = note;
+            let half_us = self.cells.deadline(index).us_since(at) / 2;
+            if half_us < self.linger_us {
+                urgent_at = urgent_at.min(at.plus_us(half_us));
+            }
+        }
+        urgent_at
+    }
+}
+
+/// When an item was pushed that came after one that was pushed at `at`.
+fn later(at: Instant, before: Note, after: Note) -> Instant {
+    at.plus_us(after.pushed_us.wrapping_sub(before.pushed_us).into())
+}
