@@ -30,6 +30,39 @@ pub enum Backing<'s, T> {
     Owned(Box<[T]>),
 }
 
+impl<'s, T> Backing<'s, T> {
+    /// Exchanges storage with another that is owned as well and as long; false where it is not.
+    #[inline]
+    pub(crate) fn exchange(&mut self, other: &mut Backing<'_, T>) -> bool {
+        #[cfg(feature = "alloc")]
+        if let (Self::Owned(ours), Backing::Owned(theirs)) = (self, other)
+            && ours.len() == theirs.len()
+        {
+            core::mem::swap(ours, theirs);
+            return true;
+        }
+        #[cfg(not(feature = "alloc"))]
+        let _ = (self, other);
+        false
+    }
+
+    /// The first `at` elements, and the others. `at` is at most the length.
+    pub(crate) fn split_at(self, at: usize) -> (Self, Self) {
+        match self {
+            Self::Borrowed(slice) => {
+                let (first, others) = slice.split_at_mut(at);
+                (Self::Borrowed(first), Self::Borrowed(others))
+            }
+            #[cfg(feature = "alloc")]
+            Self::Owned(slice) => {
+                let mut first = slice.into_vec();
+                let others = first.split_off(at);
+                (Self::Owned(first.into()), Self::Owned(others.into()))
+            }
+        }
+    }
+}
+
 impl<T> Deref for Backing<'_, T> {
     type Target = [T];
 

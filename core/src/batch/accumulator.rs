@@ -26,17 +26,22 @@ use crate::time::{Instant, Now};
 /// returns `false`; every batch it has filled comes back through `settle`.
 ///
 /// Items wait in a ring, and where one batch ends and the next begins is decided when it is handed
-/// out. What is to be tried again keeps together, in room that is kept free for it. So at most
-/// [`BatchConfig::waiting_max`] items wait, at most [`BatchConfig::in_flight_max`] batches are out
-/// or wait for another attempt, and settling never lacks room. Every call takes constant time
-/// per item that it moves, plus one look at each place where a batch is tried again.
+/// out. That moves its items or, where a batch on the heap takes all that wait, exchanges the room
+/// they are in, so that a lock is held for a moment only. What is to be tried again keeps together,
+/// in room that is kept free for it. So at most [`BatchConfig::waiting_max`] items wait, at most
+/// [`BatchConfig::in_flight_max`] batches are out or wait for another attempt, and settling never
+/// lacks room. Every call takes constant time per item that it moves, plus a look at each place
+/// where a batch is tried again, and at each waiting item where one with a short deadline waits.
 ///
-/// At most 1.5 kB besides the storage, of which the histogram takes 0.9 and the controller of
+/// At most 1.6 kB besides the storage, of which the histogram takes 0.9 and the controller of
 /// [`SizePolicy::Adaptive`] 0.2.
 pub struct Accumulator<'s, T> {
-    /// Items that wait for their first attempt. Behind them in the cells is room for each place.
+    /// Items that wait for their first attempt.
     queue: Queue<'s, T>,
+    /// Which batches are in flight,
     places: Places<'s>,
+    /// and what waits for another attempt, place by place.
+    kept: Cells<'s, T>,
     config: BatchConfig,
     cpu_share: f64,
     controller: Option<SizeController>,
@@ -116,9 +121,11 @@ impl<'s, T> Accumulator<'s, T> {
             SizePolicy::Adaptive(size) => Some(SizeController::new(size, config.items_max)),
             _ => None,
         };
+        let (waiting, kept) = cells.split_at(config.ring_len());
         Ok(Self {
-            places: Places::new(places, places_needed as u16, cells.address()),
-            queue: Queue::new(&config, cells),
+            queue: Queue::new(&config, waiting),
+            places: Places::new(places, places_needed as u16),
+            kept,
             config,
             cpu_share: 0.0,
             controller,
@@ -229,7 +236,6 @@ impl<'s, T> Accumulator<'s, T> {
         items: &mut impl Iterator<Item = (T, u64)>,
     ) -> Result<usize, ManyRefused<T>> {
         let (pushed, refused) = self.queue.push_many(now.at, items);
-        let pushed = pushed as usize;
         match refused {
             None => Ok(pushed),
             Some((item, bytes)) => Err(ManyRefused { pushed, refused: self.refuse(item, bytes) }),
@@ -275,7 +281,7 @@ impl<'s, T> Accumulator<'s, T> {
             self.places.put_free(ticket);
             let first = self.room_of(ticket);
             for index in first..first + len as usize {
-                if let Some(item) = self.queue.cells.take(index) {
+                if let Some(item) = self.kept.take(index) {
                     abandoned += 1;
                     self.counters.failed.increment();
                     each(item, Settled::Abandoned { attempts: attempt });
@@ -293,7 +299,7 @@ impl<'s, T> Accumulator<'s, T> {
 
     /// The first cell for what waits in a place.
     fn room_of(&self, ticket: Ticket) -> usize {
-        self.config.waiting_max as usize + ticket.place() * self.config.items_capacity()
+        ticket.place() * self.config.items_capacity()
     }
 
     /// Fills `batch` if there is one to work on: first one that is to be tried again, then a new
@@ -332,9 +338,10 @@ impl<'s, T> Accumulator<'s, T> {
         let Place { len, attempt, bytes, .. } = *self.places.get(ticket);
         let retry_delay_us = self.config.retry.delay_us(attempt, &mut self.random);
         let from = self.room_of(ticket);
-        self.queue.cells.move_to(from, batch.cells_mut(), 0, len as usize, true);
+        self.kept.move_to(from, batch.cells_mut(), 0, len as usize, true);
         batch.unmark(len);
-        batch.begin(now, ticket, &Work { len, bytes, attempt, retry_delay_us }, true);
+        let work = Work { start: 0, len, bytes, attempt, retry_delay_us };
+        batch.begin(now, ticket, &work, true);
         self.counters.retried.add(batch.len() as u64);
     }
 
@@ -347,10 +354,11 @@ impl<'s, T> Accumulator<'s, T> {
     ) {
         let (len, bytes) = self.queue.fitting(target);
         let reason = if len < target && reason == Reason::Items { Reason::Bytes } else { reason };
-        let deadlines = self.queue.move_to(batch, len, bytes);
+        let (start, deadlines) = self.queue.move_to(batch, len, bytes);
         let retry_delay_us = self.config.retry.delay_us(0, &mut self.random);
         let ticket = self.places.take_free(len);
-        batch.begin(now, ticket, &Work { len, bytes, attempt: 0, retry_delay_us }, deadlines);
+        let work = Work { start, len, bytes, attempt: 0, retry_delay_us };
+        batch.begin(now, ticket, &work, deadlines);
         self.counters.count_batch(reason, len, bytes);
     }
 
@@ -412,12 +420,12 @@ impl<'s, T> Accumulator<'s, T> {
         if self.places.is_for_good(ticket) {
             self.counters.failed.add(len.into());
             self.places.put_free(ticket);
-            let left = batch.cells_mut().drain(len as usize);
+            let left = batch.cells_mut().drain(0..len as usize);
             left.for_each(|item| each(item, Settled::Abandoned { attempts }));
             return;
         }
         let room = self.room_of(ticket);
-        batch.cells_mut().move_to(0, &mut self.queue.cells, room, len as usize, true);
+        batch.cells_mut().move_to(0, &mut self.kept, room, len as usize, true);
         self.places.park(ticket, retry_at, len, attempts, bytes);
     }
 

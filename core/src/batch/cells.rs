@@ -92,6 +92,16 @@ struct Slot<T> {
 
 impl<T> Slot<T> {
     const EMPTY: Self = Self { item: None, note: Note::EMPTY };
+
+    /// Fills the slot, which is empty.
+    #[inline]
+    fn fill(&mut self, item: T, note: Note) {
+        let before = self.item.replace(item);
+        debug_assert!(before.is_none(), "a slot is filled when it is empty");
+        // Nothing is there to be dropped, which the compiler doesn't know.
+        core::mem::forget(before);
+        self.note = note;
+    }
 }
 
 /// Room for `N` items: storage for an [`Accumulator`](super::Accumulator) or for a
@@ -153,14 +163,26 @@ impl<'s, T> Cells<'s, T> {
         self.slots.len()
     }
 
-    /// Where the items are: what tells these cells from all others.
-    pub(super) fn address(&self) -> usize {
-        self.slots.as_ptr() as usize
+    /// The first `at` cells, and the others.
+    pub(super) fn split_at(self, at: usize) -> (Self, Self) {
+        let (first, others) = self.slots.split_at(at);
+        let (first_deadlines, other_deadlines) = self.deadlines.split_at(at);
+        (
+            Self { slots: first, deadlines: first_deadlines },
+            Self { slots: others, deadlines: other_deadlines },
+        )
+    }
+
+    /// Exchanges all cells with others, if they are on the heap and as many; false where they are
+    /// not.
+    #[inline]
+    pub(super) fn exchange(&mut self, other: &mut Cells<'_, T>) -> bool {
+        self.slots.exchange(&mut other.slots) && self.deadlines.exchange(&mut other.deadlines)
     }
 
     #[inline]
     pub(super) fn put(&mut self, index: usize, item: T, note: Note) {
-        self.slots[index] = Slot { item: Some(item), note };
+        self.slots[index].fill(item, note);
     }
 
     /// Fills cells of `range` from the front, until `next` has no more; returns how many.
@@ -174,7 +196,7 @@ impl<'s, T> Cells<'s, T> {
         let len = slots.len();
         for (count, slot) in slots.iter_mut().enumerate() {
             let Some((item, note)) = next() else { return count };
-            *slot = Slot { item: Some(item), note };
+            slot.fill(item, note);
         }
         len
     }
@@ -189,10 +211,10 @@ impl<'s, T> Cells<'s, T> {
         self.slots[index].item.take()
     }
 
-    /// Takes all of the first `len`, in order.
+    /// Takes all items of a range, in order.
     #[inline]
-    pub(super) fn drain(&mut self, len: usize) -> impl Iterator<Item = T> {
-        self.slots[..len].iter_mut().filter_map(|slot| slot.item.take())
+    pub(super) fn drain(&mut self, range: Range<usize>) -> impl Iterator<Item = T> {
+        self.slots[range].iter_mut().filter_map(|slot| slot.item.take())
     }
 
     #[inline]
@@ -204,24 +226,28 @@ impl<'s, T> Cells<'s, T> {
         if self.note(index).has_deadline() { self.deadlines[index] } else { Instant::NEVER }
     }
 
-    /// Those of the first `len` items that have not expired.
+    /// The items of a range that have not expired.
     #[inline]
-    pub(super) fn iter(&self, len: usize, none_expired: bool) -> impl Iterator<Item = &T> {
-        self.slots[..len].iter().filter_map(move |slot| {
+    pub(super) fn iter(&self, range: Range<usize>, none_expired: bool) -> impl Iterator<Item = &T> {
+        self.slots[range].iter().filter_map(move |slot| {
             slot.item.as_ref().filter(|_| none_expired || slot.note.mark() != Mark::Expired)
         })
     }
 
     #[inline]
-    pub(super) fn entries(&mut self, len: usize) -> Entries<'_, T> {
+    pub(super) fn entries(&mut self, range: Range<usize>) -> Entries<'_, T> {
         let Self { slots, deadlines } = self;
-        Entries { slots: slots[..len].iter_mut(), deadlines: deadlines[..len].iter() }
+        let slots = slots[range.clone()].iter_mut();
+        Entries { slots, deadlines: deadlines[range].iter() }
     }
 
-    pub(super) fn notes_mut(&mut self, len: usize) -> impl Iterator<Item = (&mut Note, Instant)> {
+    pub(super) fn notes_mut(
+        &mut self,
+        range: Range<usize>,
+    ) -> impl Iterator<Item = (&mut Note, Instant)> {
         let Self { slots, deadlines } = self;
-        let notes = slots[..len].iter_mut().map(|slot| &mut slot.note);
-        notes.zip(deadlines.iter().copied())
+        let notes = slots[range.clone()].iter_mut().map(|slot| &mut slot.note);
+        notes.zip(deadlines[range].iter().copied())
     }
 
     /// Moves an entry to a lower place, which is empty.

@@ -81,12 +81,16 @@ impl BatchConfig {
         if self.ordered { 1 } else { self.in_flight_max as usize }
     }
 
-    /// Items that the storage needs room for: those that wait, and as many as can be in the batches
-    /// in flight, so that what is to be tried again never lacks it.
+    /// Items that the storage needs room for: those that wait, up to the next power of two, and as
+    /// many as can be in the batches in flight, so that what is to be tried again never lacks it.
     #[must_use]
     pub const fn cells_len(&self) -> usize {
         let in_flight = self.places_len().saturating_mul(self.items_capacity());
-        in_flight.saturating_add(self.waiting_max as usize)
+        in_flight.saturating_add(self.ring_len())
+    }
+
+    pub(super) const fn ring_len(&self) -> usize {
+        (self.waiting_max as usize).next_power_of_two()
     }
 
     /// Checks that the numbers make sense together.
@@ -249,7 +253,7 @@ mod tests {
         assert_eq!(config.validate(), Ok(()));
         assert_eq!((config.bytes_max, config.item_bytes_max), (33_554_432, 4_194_304));
         assert_eq!((config.items_capacity(), config.places_len()), (100, 16));
-        assert_eq!(config.cells_len(), 1_000 + 1_600);
+        assert_eq!(config.cells_len(), 1_024 + 1_600);
     }
 
     #[test]

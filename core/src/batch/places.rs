@@ -80,7 +80,7 @@ impl fmt::Debug for Ticket {
 /// All places.
 pub(super) struct Places<'s> {
     places: Backing<'s, Place>,
-    /// The accumulator's name.
+    /// Where the places are: what tells them from those of another accumulator.
     owner: usize,
     /// The first free place.
     free: u16,
@@ -93,12 +93,12 @@ pub(super) struct Places<'s> {
 
 impl<'s> Places<'s> {
     /// All `len` first places of the storage, which has as many, are free.
-    pub(super) fn new(mut places: Backing<'s, Place>, len: u16, owner: usize) -> Self {
+    pub(super) fn new(mut places: Backing<'s, Place>, len: u16) -> Self {
         places.iter_mut().for_each(|place| *place = Place::new());
         for (place, next) in places.iter_mut().zip(1..len) {
             place.next = next;
         }
-        let next_retry = Instant::NEVER;
+        let (owner, next_retry) = (places.as_ptr() as usize, Instant::NEVER);
         Self { places, owner, free: 0, in_use: 0, numbers: 0, next_retry }
     }
 

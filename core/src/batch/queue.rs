@@ -9,7 +9,9 @@ use crate::time::Instant;
 /// A ring of items in the order in which they were pushed, and what is known about when they are to
 /// go.
 ///
-/// Items are numbered, beginning with 0.
+/// Items are numbered, beginning with 0. Where one is follows from its number, as the ring is a power
+/// of two: that pushing depends on the push before it only by one number is what makes it fast. A
+/// queue that was empty begins at the front, so that few items stay in few cache lines.
 pub(super) struct Queue<'s, T> {
     /// The number of the next item,
     pushed: u64,
@@ -17,11 +19,10 @@ pub(super) struct Queue<'s, T> {
     limit: u64,
     /// Bytes of those that wait.
     bytes: u64,
-    /// Where the next item goes,
-    tail: u32,
-    /// where the first is, and how many there can be.
-    head: u32,
-    ring: u32,
+    /// The number of an item that is or would be in the first cell,
+    base: u64,
+    /// and the length of the ring less one.
+    mask: u32,
     item_bytes_max: u32,
     /// The number of the first item: so many were taken out.
     taken: u64,
@@ -37,8 +38,8 @@ pub(super) struct Queue<'s, T> {
     urgent_at: Instant,
     /// and from this one on none has a deadline.
     deadlines_to: u64,
-    /// The first ones are the ring.
-    pub(super) cells: Cells<'s, T>,
+    /// As many as the ring is long.
+    cells: Cells<'s, T>,
 }
 
 impl<'s, T> Queue<'s, T> {
@@ -47,9 +48,8 @@ impl<'s, T> Queue<'s, T> {
             pushed: 0,
             limit: config.waiting_max.into(),
             bytes: 0,
-            tail: 0,
-            head: 0,
-            ring: config.waiting_max,
+            base: 0,
+            mask: config.ring_len() as u32 - 1,
             item_bytes_max: config.item_bytes_max as u32,
             taken: 0,
             first_at: Instant::ZERO,
@@ -102,8 +102,8 @@ impl<'s, T> Queue<'s, T> {
         if self.is_empty() {
             self.first_at = now;
         }
-        self.cells.put(self.tail as usize, item, Note::new(now.as_us() as u32, bytes as u32));
-        self.tail = if self.tail + 1 == self.ring { 0 } else { self.tail + 1 };
+        let note = Note::new(now.as_us() as u32, bytes as u32);
+        self.cells.put(self.index(self.pushed), item, note);
         self.pushed += 1;
         self.bytes += bytes;
         Ok(())
@@ -117,7 +117,7 @@ impl<'s, T> Queue<'s, T> {
         bytes: u64,
         deadline: Instant,
     ) -> Result<(), T> {
-        let index = self.tail as usize;
+        let index = self.index(self.pushed);
         self.push(now, item, bytes)?;
         self.cells.set_deadline(index, deadline);
         self.deadlines_to = self.pushed;
@@ -136,7 +136,7 @@ impl<'s, T> Queue<'s, T> {
         &mut self,
         now: Instant,
         items: &mut impl Iterator<Item = (T, u64)>,
-    ) -> (u32, Option<(T, u64)>) {
+    ) -> (usize, Option<(T, u64)>) {
         if self.is_empty() {
             self.first_at = now;
         }
@@ -144,8 +144,8 @@ impl<'s, T> Queue<'s, T> {
         let (mut pushed, mut sum, mut refused) = (0, 0, None);
         // Up to the end of the ring, then from its beginning.
         for _ in 0..2 {
-            let start = self.tail;
-            let end = self.ring.min(start + self.room());
+            let start = self.index(self.pushed);
+            let end = self.ring_len().min(start + self.room() as usize);
             let next = || {
                 let (item, bytes) = items.next()?;
                 if bytes > bytes_max {
@@ -155,11 +155,10 @@ impl<'s, T> Queue<'s, T> {
                 sum += bytes;
                 Some((item, Note::new(pushed_us, bytes as u32)))
             };
-            let count = self.cells.put_many(start as usize..end as usize, next) as u32;
-            self.tail = if start + count == self.ring { 0 } else { start + count };
-            self.pushed += u64::from(count);
+            let count = self.cells.put_many(start..end, next);
+            self.pushed += count as u64;
             pushed += count;
-            if start + count < self.ring {
+            if start + count < self.ring_len() {
                 break;
             }
         }
@@ -167,15 +166,18 @@ impl<'s, T> Queue<'s, T> {
         (pushed, refused)
     }
 
-    /// Where the item is that has so many before it.
+    /// Where the item with this number is.
     #[inline]
-    fn index(&self, position: u32) -> usize {
-        let index = self.head + position;
-        (if index >= self.ring { index - self.ring } else { index }) as usize
+    fn index(&self, number: u64) -> usize {
+        ((number - self.base) as u32 & self.mask) as usize
+    }
+
+    fn ring_len(&self) -> usize {
+        self.mask as usize + 1
     }
 
     fn first_note(&self) -> Note {
-        self.cells.note(self.head as usize)
+        self.cells.note(self.index(self.taken))
     }
 
     /// When the first item was pushed.
@@ -217,7 +219,8 @@ impl<'s, T> Queue<'s, T> {
         }
         let (mut items, mut bytes) = (0, 0);
         while items < waiting.min(target) {
-            let more = bytes + self.cells.note(self.index(items)).bytes();
+            let number = self.taken + u64::from(items);
+            let more = bytes + self.cells.note(self.index(number)).bytes();
             if more > self.bytes_max {
                 break;
             }
@@ -226,19 +229,26 @@ impl<'s, T> Queue<'s, T> {
         (items, bytes)
     }
 
-    /// Moves the first `len` items, which have so many bytes, into a batch. True where one of them
-    /// may have a deadline.
-    pub(super) fn move_to(&mut self, batch: &mut Batch<'_, T>, len: u32, bytes: u64) -> bool {
+    /// Moves the first `len` items, which have so many bytes, into a batch. Says from where on they
+    /// are there, and whether one of them may have a deadline.
+    pub(super) fn move_to(
+        &mut self,
+        batch: &mut Batch<'_, T>,
+        len: u32,
+        bytes: u64,
+    ) -> (u32, bool) {
         let deadlines = self.taken < self.deadlines_to;
-        let (head, len) = (self.head as usize, len as usize);
-        let before_end = len.min((self.ring - self.head) as usize);
-        let (first, cells) = (self.first_note(), batch.cells_mut());
-        self.cells.move_to(head, cells, 0, before_end, deadlines);
-        if before_end < len {
-            self.cells.move_to(0, cells, before_end, len - before_end, deadlines);
+        let (head, first) = (self.index(self.taken), self.first_note());
+        let before_end = (len as usize).min(self.ring_len() - head);
+        let behind_end = len as usize - before_end;
+        let cells = batch.cells_mut();
+        let all = len == self.len() && behind_end == 0 && self.cells.exchange(cells);
+        if !all {
+            self.cells.move_to(head, cells, 0, before_end, deadlines);
+            self.cells.move_to(0, cells, before_end, behind_end, deadlines);
         }
-        self.advance(first, len as u32, bytes);
-        deadlines
+        self.advance(first, len, bytes);
+        (if all { head as u32 } else { 0 }, deadlines)
     }
 
     /// Takes out the first item.
@@ -246,20 +256,21 @@ impl<'s, T> Queue<'s, T> {
         if self.is_empty() {
             return None;
         }
-        let (first, item) = (self.first_note(), self.cells.take(self.head as usize));
+        let (first, item) = (self.first_note(), self.cells.take(self.index(self.taken)));
         self.advance(first, 1, first.bytes());
         item
     }
 
     /// The first `items` are gone, of which this was the first.
     fn advance(&mut self, first: Note, items: u32, bytes: u64) {
-        self.head = self.index(items) as u32;
         self.taken += u64::from(items);
         self.bytes -= bytes;
         if !self.is_closed() {
             self.limit += u64::from(items);
         }
-        if !self.is_empty() {
+        if self.is_empty() {
+            self.base = self.taken;
+        } else {
             self.first_at = later(self.first_at, first, self.first_note());
         }
         if self.urgent_at != Instant::NEVER {
@@ -272,8 +283,8 @@ impl<'s, T> Queue<'s, T> {
     fn next_urgent(&self) -> Instant {
         let (mut at, mut before, mut urgent_at) =
             (self.first_at, self.first_note(), Instant::NEVER);
-        for position in 0..self.urgent_to.saturating_sub(self.taken) as u32 {
-            let index = self.index(position);
+        for number in self.taken..self.urgent_to {
+            let index = self.index(number);
             let note = self.cells.note(index);
             at = later(at, before, note);
             before = note;

@@ -21,8 +21,10 @@ use crate::time::{Instant, Now};
 /// the [`ticket`](Self::ticket) for that purpose.
 pub struct Batch<'s, T> {
     cells: Cells<'s, T>,
-    /// Entries that are out, expired and already concluded ones included.
+    /// Entries that are out, expired ones included, are so many
     len: u32,
+    /// from here on.
+    start: u32,
     /// How many of them the batch function doesn't see.
     expired: u32,
     pub(super) attempt: u32,
@@ -58,6 +60,7 @@ impl<'s, T> Batch<'s, T> {
         Self {
             cells,
             len: 0,
+            start: 0,
             expired: 0,
             attempt: 0,
             marked: false,
@@ -91,6 +94,11 @@ impl<'s, T> Batch<'s, T> {
         self.len() == 0
     }
 
+    #[inline]
+    fn range(&self) -> core::ops::Range<usize> {
+        self.start as usize..(self.start + self.len) as usize
+    }
+
     /// Items that there is room for.
     #[must_use]
     pub fn capacity(&self) -> usize {
@@ -118,14 +126,14 @@ impl<'s, T> Batch<'s, T> {
     /// The items to work on.
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = &T> {
-        self.cells.iter(self.len as usize, self.expired == 0)
+        self.cells.iter(self.range(), self.expired == 0)
     }
 
     /// The items to work on, to be changed and marked.
     #[inline]
     pub fn iter_mut(&mut self) -> Entries<'_, T> {
         self.marked = true;
-        self.cells.entries(self.len as usize)
+        self.cells.entries(self.range())
     }
 
     /// Says the same of all items.
@@ -156,10 +164,10 @@ impl<'s, T> Batch<'s, T> {
         if self.marked || self.expired > 0 {
             self.conclude_each(now, &mut concluded, &mut each);
         } else {
-            self.cells.drain(self.len as usize).for_each(|item| each(item, Settled::Done));
+            self.cells.drain(self.range()).for_each(|item| each(item, Settled::Done));
             concluded.succeeded = worked;
         }
-        (self.len, self.expired) = (concluded.kept, 0);
+        (self.start, self.len, self.expired) = (0, concluded.kept, 0);
         self.bytes = concluded.kept_bytes;
         self.concluded = Some(concluded);
     }
@@ -174,7 +182,7 @@ impl<'s, T> Batch<'s, T> {
         // One time for all of them, so that they stay together and in order.
         let retry_at = self.retry_delay_us.map(|delay_us| now.at.plus_us(delay_us));
         let attempts = self.attempt + 1;
-        for index in 0..self.len as usize {
+        for index in self.range() {
             let Some(item) = self.cells.take(index) else { continue };
             let note = self.cells.note(index);
             let how = match (note.mark(), retry_at) {
@@ -210,10 +218,10 @@ impl<'s, T> Batch<'s, T> {
         &mut self.cells
     }
 
-    /// It has got `len` items, and is out.
+    /// It has got items, and is out.
     pub(super) fn begin(&mut self, now: Instant, ticket: Ticket, work: &Work, deadlines: bool) {
         self.ticket = Some(ticket);
-        (self.len, self.expired, self.marked) = (work.len, 0, false);
+        (self.start, self.len, self.expired, self.marked) = (work.start, work.len, 0, false);
         (self.attempt, self.bytes, self.at) = (work.attempt, work.bytes, now);
         self.retry_delay_us = work.retry_delay_us;
         if deadlines {
@@ -223,7 +231,7 @@ impl<'s, T> Batch<'s, T> {
 
     /// Forgets what was said of the first `len` items in an earlier attempt.
     pub(super) fn unmark(&mut self, len: u32) {
-        for (note, _) in self.cells.notes_mut(len as usize) {
+        for (note, _) in self.cells.notes_mut(0..len as usize) {
             note.set(Mark::Done);
         }
     }
@@ -231,7 +239,7 @@ impl<'s, T> Batch<'s, T> {
     /// Hides what is too late at `now` from the batch function.
     #[cold]
     fn expire(&mut self, now: Instant) {
-        for (note, deadline) in self.cells.notes_mut(self.len as usize) {
+        for (note, deadline) in self.cells.notes_mut(self.range()) {
             if note.has_deadline() && deadline <= now {
                 note.set(Mark::Expired);
                 self.expired += 1;
@@ -249,15 +257,19 @@ impl<'s, T> Batch<'s, T> {
 
 #[cfg(feature = "alloc")]
 impl<T> Batch<'static, T> {
-    /// A batch on the heap, large enough for an accumulator with this configuration.
+    /// A batch on the heap for an accumulator with this configuration.
+    ///
+    /// It has as much room as there is for items that wait, so that a batch of all of them is
+    /// handed out by exchanging that room instead of moving items, if both are on the heap.
     #[must_use]
     pub fn on_heap(config: &BatchConfig) -> Self {
-        Self::new(Cells::on_heap(config.items_capacity()))
+        Self::new(Cells::on_heap(config.ring_len()))
     }
 }
 
 /// What is handed out.
 pub(super) struct Work {
+    pub(super) start: u32,
     pub(super) len: u32,
     pub(super) bytes: u64,
     pub(super) attempt: u32,
