@@ -1,1 +1,3 @@
 //! The kit that the suites share.
+
+pub mod effort;

@@ -101,7 +101,7 @@ fn by_zlib_rs(format: Format, input: &[u8], room: usize) -> Restored {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(ProptestConfig::with_cases(turbopump_tests::effort::cases(150)))]
 
     #[test]
     fn whoever_compressed_it_everybody_restores_it(

@@ -220,7 +220,7 @@ fn stream(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_000))]
+    #![proptest_config(ProptestConfig::with_cases(turbopump_tests::effort::cases(1_000)))]
 
     #[test]
     fn any_fragmentation_gives_the_same_frames(

@@ -90,7 +90,7 @@ fn config() -> impl Strategy<Value = BatchConfig> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(10_000))]
+    #![proptest_config(ProptestConfig::with_cases(turbopump_tests::effort::cases(10_000)))]
 
     #[test]
     fn does_what_the_model_does(config in config(), steps in steps()) {
