@@ -52,11 +52,13 @@ impl Source {
         let mut at = 0;
         while let Some(token) = tokens.get(at) {
             match token {
-                TokenTree::Punct(punct) if punct.as_char() == '#' => {
-                    if !self.in_tests && is_cfg_test(tokens.get(at + 1)) {
-                        at = self.walk_test_item(&tokens, at);
-                        continue;
-                    }
+                TokenTree::Punct(punct)
+                    if punct.as_char() == '#'
+                        && !self.in_tests
+                        && is_cfg_test(tokens.get(at + 1)) =>
+                {
+                    at = self.walk_test_item(&tokens, at);
+                    continue;
                 }
                 TokenTree::Ident(ident) if ident == "mod" => {
                     if let Some(next) = self.walk_module(&tokens, at) {
