@@ -24,7 +24,10 @@ pub(crate) fn add_unshared(counter: &AtomicUsize, by: usize) {
 
 /// Declares a constructor that is `const` in programs; loom's atomics can't be made in constants.
 macro_rules! const_unless_loom {
-    ($(#[$attribute:meta])* $visibility:vis fn $name:ident($($argument:ident: $type:ty),*) -> $result:ty $body:block) => {
+    (
+        $(#[$attribute:meta])*
+        $visibility:vis fn $name:ident($($argument:ident: $type:ty),*) -> $result:ty $body:block
+    ) => {
         #[cfg(not(loom))]
         $(#[$attribute])*
         $visibility const fn $name($($argument: $type),*) -> $result $body

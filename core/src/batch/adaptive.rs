@@ -64,8 +64,8 @@ const SHIFT: f64 = 0.4;
 /// the better one when the difference is larger than chance explains: far where it keeps going in
 /// one direction, by less each time it turns round. Once it has come close, it tries them now and
 /// then only. It never stops trying, so that it follows a world that changes; and because the two
-/// sizes stay at most 35 % and in the end 8 to 25 % from the middle, it does not swing. Works for costs
-/// that have one best size: where there are several peaks it finds one of them.
+/// sizes stay at most 35 % and in the end 8 to 25 % from the middle, it does not swing. Works for
+/// costs that have one best size: where there are several peaks it finds one of them.
 ///
 /// A pure function of what it has observed: the same observations give the same sizes.
 ///

@@ -7,8 +7,8 @@
 //!
 //! The module decides *when* a batch is closed, *what* is retried and *when*, and how large batches
 //! should be. It runs nothing, waits for nothing and reads no clock: a handle with threads or a
-//! super-loop does, see [`Sink`]. Any number of workers, each with a [`Batch`] of his own, can share
-//! one accumulator behind a lock, and hold that only while items are moved.
+//! super-loop does, see [`Sink`]. Any number of workers, each with a [`Batch`] of his own, can
+//! share one accumulator behind a lock, and hold that only while items are moved.
 //!
 //! # What is promised
 //!

@@ -2,8 +2,8 @@
 //!
 //! A super-loop calls [`BlockingLink::turn`] for each of its links, gives commands to the machines
 //! and takes their outcomes in between, and sleeps, if it wants, until the earliest time that the
-//! turns named. A turn never waits for the peer: [`TryRead`] and [`TryWrite`] do what can be done at
-//! once. `embedded-io` has no error for "nothing there yet", so there are two ways to get them:
+//! turns named. A turn never waits for the peer: [`TryRead`] and [`TryWrite`] do what can be done
+//! at once. `embedded-io` has no error for "nothing there yet", so there are two ways to get them:
 //!
 //! - [`WhenReady`] asks `ReadReady` and `WriteReady` first.
 //! - [`Timed`] just tries, for transports whose calls end by themselves after a short time (or at

@@ -70,7 +70,8 @@ const ID_BYTES: usize = 4;
 ///
 /// // Four bytes of length, four bytes of id, one byte of flags of which the lowest bit says that
 /// // the peer asks for something.
-/// let protocol = IdField::big_endian(LengthField::big_endian_u32(1 << 20)?, 4).unsolicited_if(8, 1);
+/// let length = LengthField::big_endian_u32(1 << 20)?;
+/// let protocol = IdField::big_endian(length, 4).unsolicited_if(8, 1);
 ///
 /// let mut head = [0; 9];
 /// protocol.write_id(7, &mut head)?;

@@ -147,8 +147,9 @@ type Window = LogHistogram<2, { log_buckets(2, 1 << 26) }>;
 
 /// A time-out that follows a [`TimeoutRule`].
 ///
-/// Pure: it is told latencies and time-outs, and says how long to wait. After a time-out it doubles,
-/// because a peer that became slow would otherwise never be measured again; answers bring it back.
+/// Pure: it is told latencies and time-outs, and says how long to wait. After a time-out it
+/// doubles, because a peer that became slow would otherwise never be measured again; answers bring
+/// it back.
 ///
 /// ```
 /// use turbopump_core::link::{AdaptiveTimeout, TimeoutRule};

@@ -112,7 +112,8 @@ impl<'s, X> Pool<'s, X> {
 
     /// # Safety
     ///
-    /// The parts are as long as the layout says; slots begin at `first_byte`, where they are aligned.
+    /// The parts are as long as the layout says; slots begin at `first_byte`, where they are
+    /// aligned.
     unsafe fn assemble(
         layout: &Layout<'_>,
         parts: Parts<'s>,
@@ -169,9 +170,9 @@ impl<'s, X> Pool<'s, X> {
         self.class_stats_with(class, [])
     }
 
-    /// As [`Pool::class_stats`], with what happened in caches in front of the pool. Each item is the
-    /// slice of magazines of one cache, in the order of the classes; those of caches that are gone
-    /// belong to it as well, or their acquisitions are missing.
+    /// As [`Pool::class_stats`], with what happened in caches in front of the pool. Each item is
+    /// the slice of magazines of one cache, in the order of the classes; those of caches that are
+    /// gone belong to it as well, or their acquisitions are missing.
     #[must_use]
     pub fn class_stats_with<'m>(
         &self,

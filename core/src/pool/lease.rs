@@ -15,8 +15,9 @@ use super::span::Span;
 /// A buffer that nobody else can see: written, given away, frozen, or dropped back into its pool.
 ///
 /// A fresh lease is empty and shows no byte of its last user: what is read through it has been
-/// written through it, unless through [`Lease::dirty_mut`] and [`Lease::commit`]. In front of the body is headroom, into which [`Lease::prepend`] puts what is
-/// known only when the body is complete.
+/// written through it, unless through [`Lease::dirty_mut`] and [`Lease::commit`]. In front of the
+/// body is headroom, into which [`Lease::prepend`] puts what is known only when the body is
+/// complete.
 ///
 /// A lease is two words, wherever its pool is.
 ///
@@ -51,7 +52,8 @@ impl<R: PoolRef> Lease<R> {
     /// };
     ///
     /// let mut memory = ObjectMemory::<String, 1>::new();
-    /// let pool = ObjectPool::new(&mut memory, Functions::new(String::new, String::clear)).unwrap();
+    /// let manage = Functions::new(String::new, String::clear);
+    /// let pool = ObjectPool::new(&mut memory, manage).unwrap();
     /// let slot = BorrowedRef::new(&pool).claim(0).unwrap();
     /// let lease = Lease::new(slot, Request::bytes(1));
     /// ```

@@ -22,8 +22,8 @@
 //! # How large should a pool be?
 //!
 //! Write it as a sum with a reason per term: buffers being filled, plus buffers on their way
-//! (per connection: one being read, those queued for writing), plus what consumers keep, plus, where
-//! caches are used, an eighth of the class per thread, half of it at most.
+//! (per connection: one being read, those queued for writing), plus what consumers keep, plus,
+//! where caches are used, an eighth of the class per thread, half of it at most.
 #![allow(unsafe_code)]
 // Thread-local caches are not there when the model checker runs.
 #![cfg_attr(loom, allow(dead_code))]

@@ -27,8 +27,8 @@ pub struct Parts<'s> {
 
 /// Memory for a pool.
 ///
-/// Built in: `&mut` [`Memory`] (on the stack or inside something else), [`StaticPool`], [`Heap`] and
-/// [`Parts`] themselves. Others are possible: anything that can lend or give away three slices.
+/// Built in: `&mut` [`Memory`] (on the stack or inside something else), [`StaticPool`], [`Heap`]
+/// and [`Parts`] themselves. Others are possible: anything that can lend or give away three slices.
 pub trait Storage<'s> {
     /// The memory, for a pool of this layout.
     ///

@@ -157,8 +157,8 @@ impl fmt::Display for ConfigError {
             }
             Self::Window { window_bytes } => write!(
                 f,
-                "a window of {window_bytes} bytes: peers assume {INITIAL_WINDOW_BYTES}, so use that \
-                 or more"
+                "a window of {window_bytes} bytes: peers assume {INITIAL_WINDOW_BYTES}, so use \
+                 that or more"
             ),
             Self::Segment { segment_bytes, min, max } => {
                 write!(f, "segments of {segment_bytes} bytes: use {min} to {max}")

@@ -15,7 +15,8 @@
 //! - Bytes are copied once each way, into buffers of the pool and out of them;
 //!   [`Streams::read_chunk`] and [`Streams::write_chunk`] don't copy at all.
 //! - A peer that breaks the protocol is told so, and the connection closed with a
-//!   [`FrameError`](crate::frame::FrameError). What concerns one stream only, costs that stream only.
+//!   [`FrameError`](crate::frame::FrameError). What concerns one stream only, costs that stream
+//!   only.
 //!
 //! ```
 //! use core::task::Poll;

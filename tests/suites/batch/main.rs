@@ -105,7 +105,10 @@ proptest! {
     fn nobody_lingers_too_long(
         linger_us in 1_u64..20_000,
         items_max in 1_u32..10,
-        gaps in vec((0_u64..5_000, prop_oneof![Just(None), (10_u64..30_000).prop_map(Some)]), 1..100),
+        gaps in vec(
+            (0_u64..5_000, prop_oneof![Just(None), (10_u64..30_000).prop_map(Some)]),
+            1..100,
+        ),
     ) {
         let config = BatchConfig { linger_us, items_max, ..BatchConfig::default() };
         let mut world = World::new(config);

@@ -33,8 +33,8 @@ def families(parsed):
 
 
 def influx(text):
-    # InfluxDB prints floats that happen to be whole without a point, so integers and floats are told
-    # apart by the types of the fields, which come first.
+    # InfluxDB prints floats that happen to be whole without a point, so integers and floats are
+    # told apart by the types of the fields, which come first.
     types = {}
     for result in json.loads(text)["results"]:
         for series in result.get("series", []):

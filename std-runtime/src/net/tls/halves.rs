@@ -34,8 +34,8 @@ pub struct TlsReader<R> {
 
 /// The half that writes.
 ///
-/// A write takes up to 16 KiB, encrypts them and hands on what the transport takes at once; flush to
-/// have it take the rest. Closing tells the peer that nothing follows; reading goes on.
+/// A write takes up to 16 KiB, encrypts them and hands on what the transport takes at once; flush
+/// to have it take the rest. Closing tells the peer that nothing follows; reading goes on.
 pub struct TlsWriter<W> {
     transport: W,
     session: Arc<Mutex<Session>>,
