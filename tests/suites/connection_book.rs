@@ -18,6 +18,7 @@ fn rules() -> Rules {
     rules.idle_us_max = 1_000;
     rules.lifetime_us_max = 4_000;
     rules.check_after_us = 100;
+    rules.wait_us_max = 2_000;
     rules.backoff_us_min = 64;
     rules.backoff_us_max = 1_024;
     rules
@@ -63,9 +64,10 @@ struct World {
     /// Everybody who has a number, in the order of arrival.
     waiters: VecDeque<Waiter>,
     /// Numbers of those that have not been told anything yet, longest first.
-    queue: VecDeque<usize>,
+    queue: VecDeque<(usize, Instant)>,
     served: Vec<usize>,
     failed: Vec<usize>,
+    timed_out: Vec<usize>,
     /// Numbers of idle connections with the time since when, used last at the end.
     idle: Vec<(usize, Instant)>,
     closed: bool,
@@ -87,6 +89,7 @@ impl World {
             queue: VecDeque::new(),
             served: Vec::new(),
             failed: Vec::new(),
+            timed_out: Vec::new(),
             idle: Vec::new(),
             closed: false,
         }
@@ -147,9 +150,9 @@ impl World {
             }
             None => {
                 assert!(self.idle.is_empty());
-                match self.book.wait() {
+                match self.book.wait(self.now) {
                     Ok(waiter) => {
-                        self.queue.push_back(waiter.index());
+                        self.queue.push_back((waiter.index(), self.now));
                         self.waiters.push_back(waiter);
                     }
                     Err(WaitRefused::Closed) => assert!(self.closed),
@@ -168,13 +171,17 @@ impl World {
         let index = waiter.index();
         match self.book.outcome(waiter) {
             Outcome::Waiting(waiter) => {
-                assert!(self.queue.contains(&index));
+                assert!(self.queue.iter().any(|(waiting, _)| *waiting == index));
                 self.waiters.push_back(waiter);
             }
             Outcome::Served(held) => {
                 let at = self.served.iter().position(|served| *served == index);
                 self.served.swap_remove(at.expect("it was told"));
                 self.held.push(held);
+            }
+            Outcome::TimedOut => {
+                let at = self.timed_out.iter().position(|timed_out| *timed_out == index);
+                self.timed_out.swap_remove(at.expect("it was told"));
             }
             Outcome::Failed => {
                 let at = self.failed.iter().position(|failed| *failed == index);
@@ -186,7 +193,8 @@ impl World {
     fn cancel(&mut self, which: usize) {
         let Some(waiter) = pick_front(&mut self.waiters, which) else { return };
         let index = waiter.index();
-        self.queue.retain(|waiting| *waiting != index);
+        self.queue.retain(|(waiting, _)| *waiting != index);
+        self.timed_out.retain(|timed_out| *timed_out != index);
         self.failed.retain(|failed| *failed != index);
         let was_served = self.served.contains(&index);
         self.served.retain(|served| *served != index);
@@ -211,7 +219,8 @@ impl World {
             }
             Placed::Served { place, waiter } => {
                 assert_eq!((place, self.closed), (expected, false));
-                assert_eq!(Some(waiter), self.queue.pop_front(), "who waits longest");
+                let first = self.queue.pop_front().map(|(waiting, _)| waiting);
+                assert_eq!(Some(waiter), first, "who waits longest");
                 self.served.push(waiter);
             }
             Placed::Close { place, reason } => {
@@ -233,10 +242,16 @@ impl World {
         }
         let total = self.book.counts().total();
         while let Some(index) = self.book.poll_failed() {
-            assert_eq!(Some(index), self.queue.pop_front());
+            assert_eq!(Some(index), self.queue.pop_front().map(|(waiting, _)| waiting));
             assert!(self.closed || self.book.is_failing());
             self.failed.push(index);
         }
+        while let Some(index) = self.book.poll_timed_out(self.now) {
+            let (first, since) = self.queue.pop_front().expect("somebody waits");
+            assert!(index == first && self.now.us_since(since) >= 2_000);
+            self.timed_out.push(index);
+        }
+        assert!(self.queue.iter().all(|(_, since)| self.now.us_since(*since) < 2_000));
         while let Some(token) = self.book.poll_dial(self.now) {
             assert!(!self.closed);
             assert!(self.dials.is_empty() || !self.book.is_failing(), "one at a time");
@@ -273,7 +288,7 @@ impl World {
             self.step(Step::Fetch(0));
         }
         assert_eq!(self.held.len(), PLACES);
-        let waiters: Vec<_> = core::iter::from_fn(|| self.book.wait().ok()).collect();
+        let waiters: Vec<_> = core::iter::from_fn(|| self.book.wait(self.now).ok()).collect();
         assert_eq!(waiters.len() + self.waiters.len(), WAITERS);
         for waiter in waiters {
             assert!(self.book.cancel(waiter).is_none());

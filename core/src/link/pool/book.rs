@@ -19,6 +19,7 @@ use crate::time::Instant;
 ///   [`handle_timeout`](Self::handle_timeout) and [`close`](Self::close);
 ///   [`poll_failed`](Self::poll_failed) after
 ///   [`handle_dial_failed`](Self::handle_dial_failed) and [`close`](Self::close);
+///   [`poll_timed_out`](Self::poll_timed_out) after [`handle_timeout`](Self::handle_timeout);
 ///   [`poll_timeout`](Self::poll_timeout).
 ///
 /// `now` may lag behind: all that happens then is that connections live a little longer.
@@ -33,7 +34,7 @@ use crate::time::Instant;
 /// let now = Instant::ZERO;
 ///
 /// assert!(book.acquire(now).is_none(), "no connection yet");
-/// let waiter = book.wait()?;
+/// let waiter = book.wait(now)?;
 /// let token = book.poll_dial(now).expect("somebody waits");
 /// assert!(book.poll_dial(now).is_none(), "one dial for one waiter");
 ///
@@ -143,14 +144,16 @@ impl<'s> Bookkeeping<'s> {
     /// # Errors
     ///
     /// The pool is closed, or there is no room.
-    pub fn wait(&mut self) -> Result<Waiter, WaitRefused> {
+    pub fn wait(&mut self, now: Instant) -> Result<Waiter, WaitRefused> {
         if self.closed {
             return Err(WaitRefused::Closed);
         }
         let Some(index) = self.free_waiters.pop_front(&mut self.waiters) else {
             return Err(WaitRefused::TooMany { waiting_max: self.waiters.len() as u32 });
         };
-        self.waiters[index as usize].state = WaitState::Waiting;
+        let cell = &mut self.waiters[index as usize];
+        cell.state = WaitState::Waiting;
+        cell.until = now.plus_us(self.rules.wait_us_max);
         self.queue.push_back(&mut self.waiters, index);
         self.counts.waits += 1;
         Ok(Waiter { index })
@@ -168,6 +171,7 @@ impl<'s> Bookkeeping<'s> {
                 self.counts.checkouts += 1;
                 Outcome::Served(Held { place, is_stale: false })
             }
+            WaitState::TimedOut => Outcome::TimedOut,
             _ => Outcome::Failed,
         }
     }
@@ -321,6 +325,20 @@ impl<'s> Bookkeeping<'s> {
         Some(index as usize)
     }
 
+    /// A waiter whose time is over.
+    #[must_use]
+    pub fn poll_timed_out(&mut self, now: Instant) -> Option<usize> {
+        // All wait equally long, so that the first one is over first.
+        let front = self.queue.front();
+        if front == NONE || now < self.waiters[front as usize].until {
+            return None;
+        }
+        self.queue.pop_front(&mut self.waiters);
+        self.waiters[front as usize].state = WaitState::TimedOut;
+        self.counts.wait_timeouts += 1;
+        Some(front as usize)
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) and the outputs are to be called. Looks at
     /// every idle connection.
     #[must_use]
@@ -332,7 +350,9 @@ impl<'s> Bookkeeping<'s> {
             .map(|index| self.places[index as usize].idle_since.plus_us(self.rules.idle_us_max));
         let all = self.idle.indices_from_back(&self.places);
         let expires_at = all.map(|index| self.places[index as usize].expires_at).min();
-        let earliest = [dial_at, idle_at, expires_at].into_iter().flatten().min();
+        let front = self.queue.front();
+        let wait_until = (front != NONE).then(|| self.waiters[front as usize].until);
+        let earliest = [dial_at, idle_at, expires_at, wait_until].into_iter().flatten().min();
         earliest.filter(|at| *at < Instant::NEVER)
     }
 
@@ -451,6 +471,8 @@ pub enum Outcome {
     Served(Held),
     /// The pool is closed, or a dial failed and nothing else was left to wait for.
     Failed,
+    /// It has waited for as long as the rules allow.
+    TimedOut,
 }
 
 /// Where a connection went.
@@ -503,11 +525,13 @@ impl Place {
 pub struct WaitCell {
     links: Links,
     state: WaitState,
+    until: Instant,
 }
 
 impl WaitCell {
     /// A cell without a waiter.
-    pub const FREE: Self = Self { links: Links::none(), state: WaitState::Failed };
+    pub const FREE: Self =
+        Self { links: Links::none(), state: WaitState::Failed, until: Instant::NEVER };
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -523,6 +547,7 @@ enum WaitState {
     Waiting,
     Served { place: u32 },
     Failed,
+    TimedOut,
 }
 
 impl Linked for Place {

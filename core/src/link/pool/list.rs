@@ -52,6 +52,10 @@ impl List {
         self.len == 0
     }
 
+    pub(super) const fn front(&self) -> u32 {
+        self.front
+    }
+
     pub(super) const fn back(&self) -> u32 {
         self.back
     }

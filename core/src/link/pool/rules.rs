@@ -20,6 +20,8 @@ pub struct Rules {
     /// A connection that was idle for this time is to be checked before it is used again:
     /// 1 second.
     pub check_after_us: u64,
+    /// A waiter fails after this time: 10 seconds. `u64::MAX` for never.
+    pub wait_us_max: u64,
     /// The time without dialing after a failure: 50 ms. It doubles with each further failure; the
     /// second half of it is cut short by chance.
     pub backoff_us_min: u64,
@@ -34,6 +36,7 @@ impl Default for Rules {
             idle_us_max: 30 * 60 * US_PER_SECOND,
             lifetime_us_max: u64::MAX,
             check_after_us: US_PER_SECOND,
+            wait_us_max: 10 * US_PER_SECOND,
             backoff_us_min: 50 * US_PER_MS,
             backoff_us_max: 5 * US_PER_SECOND,
         }
@@ -114,6 +117,8 @@ pub struct Counts {
     pub checkouts: u64,
     /// Checkouts that had to wait.
     pub waits: u64,
+    /// Waiters whose time was over.
+    pub wait_timeouts: u64,
     /// Connections opened.
     pub opened: u64,
     /// Dials that failed.

@@ -16,6 +16,7 @@ fn rules() -> Rules {
         idle_us_max: 1_000,
         lifetime_us_max: 4_000,
         check_after_us: 100,
+        wait_us_max: 2_000,
         backoff_us_min: 64,
         backoff_us_max: 1_024,
     }
@@ -54,7 +55,8 @@ fn a_failed_dial_is_followed_by_a_pause_that_doubles() {
 #[test]
 fn dials_that_fail_together_count_as_one_failure() {
     let mut book = book(Rules { idle_min: 0, ..rules() }, PLACES);
-    let waiters: Vec<_> = (0..PLACES).map(|_| book.wait().unwrap()).collect();
+    let waiters: Vec<_> =
+        (0..PLACES).map(|_| book.wait(Instant::from_us(1_000)).unwrap()).collect();
     let now = Instant::from_us(1_000);
     let tokens: Vec<_> = core::iter::from_fn(|| book.poll_dial(now)).collect();
     assert_eq!(tokens.len(), PLACES);
@@ -67,7 +69,7 @@ fn dials_that_fail_together_count_as_one_failure() {
     for waiter in waiters {
         assert_eq!(book.outcome(waiter), Outcome::Failed);
     }
-    let _waiter = book.wait().unwrap();
+    let _waiter = book.wait(now).unwrap();
     let pause_us = book.poll_timeout().unwrap().us_since(now);
     assert!((32..=64).contains(&pause_us), "as after the first: {pause_us}");
 }
@@ -76,9 +78,9 @@ fn dials_that_fail_together_count_as_one_failure() {
 fn waiters_do_not_fail_while_a_connection_is_in_use() {
     let mut book = book(Rules { idle_min: 0, ..rules() }, 2);
     let now = Instant::ZERO;
-    let first = book.wait().unwrap();
+    let first = book.wait(Instant::ZERO).unwrap();
     assert_eq!(dialed(&mut book, now), Placed::Served { place: 0, waiter: first.index() });
-    let second = book.wait().unwrap();
+    let second = book.wait(Instant::ZERO).unwrap();
     let token = book.poll_dial(now).unwrap();
     book.handle_dial_failed(now, token);
     assert_eq!(book.poll_failed(), None);
