@@ -9,7 +9,8 @@
 //!   is the limit. A bomb ends there.
 //! - [`Compress`] and [`Decompress`] are what a codec has to offer; `Deflate` is the built-in
 //!   compressor, with the feature `alloc`.
-//! - [`Policy`] sends small bodies plain, and those that would not shrink.
+//! - [`Policy`] sends small bodies plain, and those that would not shrink; [`AdaptiveCompression`]
+//!   stops trying where it does not pay.
 //!
 //! The deflate algorithm itself is `miniz_oxide`'s.
 //!
@@ -38,6 +39,7 @@
 use alloc::boxed::Box;
 use core::fmt;
 
+mod adaptive;
 #[cfg(feature = "alloc")]
 mod deflate;
 mod error;
@@ -45,6 +47,7 @@ pub mod gzip;
 mod inflate;
 mod policy;
 
+pub use adaptive::AdaptiveCompression;
 #[cfg(feature = "alloc")]
 pub use deflate::Deflate;
 pub use error::{CompressError, HeaderProblem, InflateError};
