@@ -3,8 +3,17 @@
 //! [`Backend`] runs on the runtime in which it is made, whoever polls its futures afterwards: they
 //! may well be awaited on another runtime.
 
+use turbopump_std::net;
+
 mod backend;
 mod halves;
 
 pub use backend::{Backend, Listener};
 pub use halves::{Reader, Writer};
+
+/// Connections to one endpoint, on tokio.
+pub type ConnectionPool = net::ConnectionPool<Backend>;
+/// A connection of a [`ConnectionPool`].
+pub type Connection = net::Connection<Backend>;
+/// Pools by name, on tokio.
+pub type Network = net::Network<Backend>;

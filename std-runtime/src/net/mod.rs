@@ -2,6 +2,7 @@
 
 mod adapter;
 pub mod async_io;
+mod connection;
 mod link;
 mod request;
 mod request_shell;
@@ -9,5 +10,10 @@ mod request_shell;
 pub mod tls;
 
 pub use adapter::FuturesIo;
+pub use connection::{
+    AcquireError, CompressionSettings, Connection, ConnectionError, ConnectionPool, DialError,
+    InvalidSettings, IoCounts, Network, NetworkConfig, NetworkError, Phase, PoolConfig,
+    PoolSettings, PoolStatus, ReadHalf, WriteHalf,
+};
 pub use link::{BackendClock, Locked, spawn_link};
 pub use request::{Body, Request, RequestError, RequestLink, RequestLinkConfig, RequestStatus};

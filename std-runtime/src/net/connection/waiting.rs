@@ -1,0 +1,145 @@
+//! The future of a checkout.
+
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+
+use turbopump_core::link::pool::{Held, Outcome, Retired, WaitRefused, Waiter};
+use turbopump_core::time::Instant;
+
+use super::error::AcquireError;
+use super::handle::Connection;
+use super::live::Live;
+use super::shared::{Shared, State};
+use crate::backend::Backend;
+
+/// Ends with a connection. Dropping it gives up its place in the queue; a connection that it was
+/// given meanwhile goes to the next.
+pub(super) struct Acquire<'p, B: Backend> {
+    shared: &'p Arc<Shared<B>>,
+    waiter: Option<Waiter>,
+}
+
+impl<'p, B: Backend> Acquire<'p, B> {
+    pub(super) const fn new(shared: &'p Arc<Shared<B>>) -> Self {
+        Self { shared, waiter: None }
+    }
+
+    /// An idle connection that is as good as can be told, else the lock under which there is none.
+    #[inline]
+    fn poll_idle(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Result<Connection<B>, std::sync::MutexGuard<'p, State<B>>> {
+        loop {
+            let mut state = self.shared.lock();
+            let now = self.shared.coarse_now(&mut state);
+            let Some(held) = state.book.acquire(now) else { return Err(state) };
+            let live = state.live[held.place()].take();
+            drop(state);
+            if let Some(connection) = self.checked(cx, held, live) {
+                return Ok(connection);
+            }
+        }
+    }
+
+    #[inline]
+    fn checked(
+        &self,
+        cx: &mut Context<'_>,
+        held: Held,
+        live: Option<Box<Live<B>>>,
+    ) -> Option<Connection<B>> {
+        // An idle place has a connection: both change under the same lock.
+        let mut live = live?;
+        if held.is_stale() && !live.is_healthy(cx) {
+            self.shared.discard(held, live, Retired::Unhealthy);
+            return None;
+        }
+        Some(Connection::new(Arc::clone(self.shared), held, live))
+    }
+
+    /// Takes what is idle; does not wait.
+    pub(super) fn poll_now(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Result<Option<Connection<B>>, AcquireError> {
+        match self.poll_idle(cx) {
+            Ok(connection) => Ok(Some(connection)),
+            Err(state) if state.book.is_closed() => Err(AcquireError::Closed),
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn poll_outcome(
+        &mut self,
+        cx: &Context<'_>,
+        waiter: Waiter,
+    ) -> Poll<Result<Connection<B>, AcquireError>> {
+        let mut state = self.shared.lock();
+        let index = waiter.index();
+        match state.book.outcome(waiter) {
+            Outcome::Waiting(waiter) => {
+                self.waiter = Some(waiter);
+                match &mut state.waiters[index] {
+                    Some(waker) if waker.will_wake(cx.waker()) => {}
+                    place => *place = Some(cx.waker().clone()),
+                }
+                Poll::Pending
+            }
+            Outcome::Served(held) => {
+                let live = state.live[held.place()].take();
+                drop(state);
+                let Some(live) = live else { return Poll::Ready(Err(AcquireError::Closed)) };
+                Poll::Ready(Ok(Connection::new(Arc::clone(self.shared), held, live)))
+            }
+            Outcome::Failed => Poll::Ready(Err(match state.last_dial.clone() {
+                Some(error) if !state.book.is_closed() => AcquireError::Dial(error),
+                _ => AcquireError::Closed,
+            })),
+            Outcome::TimedOut => Poll::Ready(Err(AcquireError::TimedOut {
+                after: self.shared.settings.acquire_timeout,
+                last_dial: state.last_dial.clone(),
+            })),
+        }
+    }
+}
+
+impl<B: Backend> Future for Acquire<'_, B> {
+    type Output = Result<Connection<B>, AcquireError>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(waiter) = self.waiter.take() {
+            return self.poll_outcome(cx, waiter);
+        }
+        let mut state = match self.poll_idle(cx) {
+            Ok(connection) => return Poll::Ready(Ok(connection)),
+            Err(state) => state,
+        };
+        let now: Instant = self.shared.exact_now(&mut state);
+        let waiter = match state.book.wait(now) {
+            Ok(waiter) => waiter,
+            Err(WaitRefused::TooMany { waiting_max }) => {
+                return Poll::Ready(Err(AcquireError::TooManyWaiting { waiting_max }));
+            }
+            Err(_) => return Poll::Ready(Err(AcquireError::Closed)),
+        };
+        state.waiters[waiter.index()] = Some(cx.waker().clone());
+        let shared = self.shared;
+        self.waiter = Some(waiter);
+        shared.settle(state, now);
+        Poll::Pending
+    }
+}
+
+impl<B: Backend> Drop for Acquire<'_, B> {
+    fn drop(&mut self) {
+        if let Some(waiter) = self.waiter.take() {
+            self.shared.cancel(waiter);
+        }
+    }
+}
