@@ -5,7 +5,7 @@ use ::core::future::Future;
 use ::core::net::SocketAddr;
 use ::core::panic::AssertUnwindSafe;
 use alloc::boxed::Box;
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::time::Instant;
@@ -21,7 +21,8 @@ use crate::socket;
 /// Smol's reactor, with its global executor or another.
 #[derive(Clone, Default)]
 pub struct Backend {
-    executor: Option<Arc<Executor<'static>>>,
+    /// Weak, because tasks hold backends: an executor must not keep itself alive.
+    executor: Option<Weak<Executor<'static>>>,
 }
 
 impl Backend {
@@ -31,10 +32,11 @@ impl Backend {
         Self { executor: None }
     }
 
-    /// Tasks run on a given executor, which somebody has to run.
+    /// Tasks run on a given executor, which somebody has to keep and run. Those that are left when
+    /// it is dropped are dropped with it, and so are those that are spawned afterwards.
     #[must_use]
-    pub const fn on(executor: Arc<Executor<'static>>) -> Self {
-        Self { executor: Some(executor) }
+    pub fn on(executor: &Arc<Executor<'static>>) -> Self {
+        Self { executor: Some(Arc::downgrade(executor)) }
     }
 }
 
@@ -85,8 +87,10 @@ impl backend::Backend for Backend {
         match &self.executor {
             // Unlike the global one, it would hand a panic to whoever runs it.
             Some(executor) => {
-                let task = AssertUnwindSafe(task).catch_unwind();
-                executor.spawn(async move { drop(task.await) }).detach();
+                if let Some(executor) = executor.upgrade() {
+                    let task = AssertUnwindSafe(task).catch_unwind();
+                    executor.spawn(async move { drop(task.await) }).detach();
+                }
             }
             None => smol::spawn(task).detach(),
         }
