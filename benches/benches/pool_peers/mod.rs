@@ -14,7 +14,7 @@ use turbopump_std::memory::{self, BufferPool, STANDARD_CLASSES};
 /// Bytes of a buffer.
 pub(crate) const LEN: usize = 1_024;
 /// Buffers in pools that are told how many.
-const COUNT: usize = 1_024;
+const COUNT: usize = 256;
 
 /// What a pool hands out where it hands out values.
 pub(crate) type Bytes = Box<[u8; LEN]>;
@@ -110,9 +110,9 @@ impl Peer for TurbopumpCore {
 /// opool's way to make and clean values.
 pub(crate) struct Buffers;
 
-impl opool::PoolAllocator<[u8; LEN]> for Buffers {
-    fn allocate(&self) -> [u8; LEN] {
-        [0; LEN]
+impl opool::PoolAllocator<Bytes> for Buffers {
+    fn allocate(&self) -> Bytes {
+        bytes()
     }
 }
 
@@ -129,7 +129,7 @@ impl opool::PoolAllocator<Vec<u8>> for Vectors {
     }
 }
 
-pub(crate) struct Opool(opool::Pool<Buffers, [u8; LEN]>);
+pub(crate) struct Opool(opool::Pool<Buffers, Bytes>);
 
 impl Opool {
     pub(crate) fn leaked() -> &'static Self {
@@ -139,7 +139,7 @@ impl Opool {
 
 impl Peer for Opool {
     const NAME: &'static str = "opool";
-    type Buffer = opool::RefGuard<'static, Buffers, [u8; LEN]>;
+    type Buffer = opool::RefGuard<'static, Buffers, Bytes>;
 
     #[inline(always)]
     fn get(&'static self) -> Self::Buffer {

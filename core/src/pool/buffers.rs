@@ -145,7 +145,7 @@ impl<'s, X> Pool<'s, X> {
     /// # Errors
     ///
     /// [`AcquireRefused::TooLarge`] where there is none.
-    #[inline]
+    #[inline(always)]
     pub fn class_of(&self, request: Request) -> Result<usize, AcquireRefused> {
         if request.len <= STEPS_LEN_MAX && request.headroom == 0 {
             let class = self.class_by_step[request.len.div_ceil(STEP_BYTES)];
@@ -217,7 +217,7 @@ impl<'s, X> Pool<'s, X> {
     /// # Errors
     ///
     /// [`AcquireRefused`] where no class is large enough, or the class has no free slot.
-    #[inline]
+    #[inline(always)]
     pub fn acquire<'p>(&'p self, len: usize) -> Result<Lease<BorrowedRef<'p, Self>>, AcquireRefused>
     where
         X: Recycle<BorrowedRef<'p, Self>>,
@@ -230,7 +230,7 @@ impl<'s, X> Pool<'s, X> {
     /// # Errors
     ///
     /// As [`Pool::acquire`].
-    #[inline]
+    #[inline(always)]
     pub fn acquire_with<'p>(
         &'p self,
         request: Request,
@@ -277,7 +277,8 @@ impl<'s, X> Pool<'s, X> {
 }
 
 /// A buffer straight from the pool.
-#[inline]
+// Inlined for the same reason as `acquire_local`.
+#[inline(always)]
 fn acquire_from<'s, X, R>(home: &R, request: Request) -> Result<Lease<R>, AcquireRefused>
 where
     R: PoolRef + Home<Pool = Pool<'s, X>>,
@@ -448,7 +449,7 @@ impl<X: Recycle<Self>> OwnedRef<Pool<'static, X>> {
     /// # Errors
     ///
     /// As [`Pool::acquire`].
-    #[inline]
+    #[inline(always)]
     pub fn acquire(&self, len: usize) -> Result<Lease<Self>, AcquireRefused> {
         self.acquire_with(Request::bytes(len))
     }

@@ -156,7 +156,8 @@ impl<R: PoolRef, M: MagazineSet> fmt::Debug for LocalCaches<R, M> {
 /// # Errors
 ///
 /// As [`Pool::acquire`].
-#[inline]
+// A call would return its result through memory, which takes as long as all the rest.
+#[inline(always)]
 pub fn acquire_local<'s, X, R>(home: &R, request: Request) -> Result<Lease<R>, AcquireRefused>
 where
     X: ThreadLocal<R>,

@@ -153,26 +153,40 @@ impl<'s> SlotTable<'s> {
     #[inline]
     pub(super) fn claim(&self, class: usize) -> Option<NonNull<SlotState>> {
         let row = self.rows().get(class)?;
-        let slots = self.slots_of(row);
-        let mut top = row.state.top.load(Ordering::Relaxed);
-        for _ in 0..ADVICE_TRIES {
-            let Some(slot) = slots.get(top.wrapping_sub(1) as usize) else { break };
+        let top = row.state.top.load(Ordering::Relaxed);
+        if top != NONE
+            && let Some(slot) = self.slots.as_slice().get((row.first_slot + top - 1) as usize)
+        {
             let next = slot.next.load(Ordering::Relaxed);
             if slot.try_claim() {
                 row.state.top.store(next, Ordering::Relaxed);
                 return Some(NonNull::from(slot));
             }
-            let newer = row.state.top.load(Ordering::Relaxed);
-            if newer == top {
+        }
+        self.claim_elsewhere(row, top).map(NonNull::from)
+    }
+
+    /// As [`SlotTable::claim`], where the advice `tried` was stale or there was none.
+    #[cold]
+    fn claim_elsewhere(&self, row: &Row, mut tried: u32) -> Option<&SlotState> {
+        let slots = self.slots_of(row);
+        for _ in 1..ADVICE_TRIES {
+            let top = row.state.top.load(Ordering::Relaxed);
+            if top == tried {
                 break; // Stale advice, not a race.
             }
-            top = newer;
+            let Some(slot) = slots.get(top.wrapping_sub(1) as usize) else { break };
+            let next = slot.next.load(Ordering::Relaxed);
+            if slot.try_claim() {
+                row.state.top.store(next, Ordering::Relaxed);
+                return Some(slot);
+            }
+            tried = top;
         }
-        Self::claim_fresh(row, slots).or_else(|| Self::sweep(row, slots)).map(NonNull::from)
+        Self::claim_fresh(row, slots).or_else(|| Self::sweep(row, slots))
     }
 
     /// Claims the lowest slot that was never used.
-    #[cold]
     fn claim_fresh<'a>(row: &Row, slots: &'a [SlotState]) -> Option<&'a SlotState> {
         loop {
             let fresh = row.state.fresh.load(Ordering::Relaxed);
@@ -188,7 +202,6 @@ impl<'s> SlotTable<'s> {
     }
 
     /// Looks at every slot: claims the last free one and lists the others, lowest first.
-    #[cold]
     fn sweep<'a>(row: &Row, slots: &'a [SlotState]) -> Option<&'a SlotState> {
         let mut claimed = None;
         let mut top = NONE;

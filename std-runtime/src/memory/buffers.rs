@@ -115,7 +115,7 @@ impl BufferPool {
     /// # Errors
     ///
     /// [`AcquireRefused`] where no class is large enough, or the class has no free buffer.
-    #[inline]
+    #[inline(always)]
     pub fn acquire(&self, len: usize) -> Result<Lease, AcquireRefused> {
         acquire_local::<ThreadCaches, Reference>(&self.home, Request::bytes(len))
     }
