@@ -96,6 +96,16 @@ fn two_threads(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Waits for the other thread: spins, and gives way where that one does not even run.
+fn wait(spins: &mut u32) {
+    *spins += 1;
+    if *spins % 1_024 == 0 {
+        thread::yield_now();
+    } else {
+        core::hint::spin_loop();
+    }
+}
+
 /// One thread gets and touches `iterations` buffers, another one returns them.
 fn across<T: Send>(iterations: u64, get: impl Fn() -> T) -> Duration {
     let (mut send, mut receive) = rtrb::RingBuffer::<T>::new(RING_LEN);
@@ -104,14 +114,14 @@ fn across<T: Send>(iterations: u64, get: impl Fn() -> T) -> Duration {
         let returning = scope.spawn(|| {
             pin(1);
             ready.store(true, Ordering::Release);
-            let mut left = iterations;
+            let (mut left, mut spins) = (iterations, 0);
             while left > 0 {
                 match receive.pop() {
                     Ok(buffer) => {
                         drop(buffer);
                         left -= 1;
                     }
-                    Err(_) => core::hint::spin_loop(),
+                    Err(_) => wait(&mut spins),
                 }
             }
         });
@@ -119,12 +129,12 @@ fn across<T: Send>(iterations: u64, get: impl Fn() -> T) -> Duration {
         while !ready.load(Ordering::Acquire) {
             core::hint::spin_loop();
         }
-        let start = Instant::now();
+        let (start, mut spins) = (Instant::now(), 0);
         for _ in 0..iterations {
             let mut buffer = get();
             while let Err(rtrb::PushError::Full(back)) = send.push(buffer) {
                 buffer = back;
-                core::hint::spin_loop();
+                wait(&mut spins);
             }
         }
         returning.join().expect("no panic");
@@ -170,7 +180,10 @@ fn guide(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("pool/guide");
     for (name, len) in [("small", 64), ("medium", 1_024), ("large", 16_384)] {
         group.bench_function(BenchmarkId::new("GetBuffer", name), |bencher| {
-            bencher.iter(|| black_box(pool.acquire(black_box(len)).expect("one is free")));
+            bencher.iter(|| {
+                let lease = pool.acquire(black_box(len)).expect("one is free");
+                black_box(&lease);
+            });
         });
     }
     let turbopump = peers::Turbopump::leaked();

@@ -178,7 +178,11 @@ fn the_last_reference_frees_the_pool_after_all_have_used_it() {
 
 #[test]
 fn a_cache_and_a_thread_share_a_pool() {
-    loom::model(|| {
+    // Claims of three slots meet claims of one: more orders than there is time for. Three switches
+    // at any point are what the mistakes in such code take.
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
         // An eighth of eight slots: a magazine for one.
         let pool = pool(8);
         let magazines: std::sync::Arc<[Magazine]> = std::sync::Arc::new([Magazine::new()]);
