@@ -106,8 +106,8 @@ impl core::error::Error for InvalidAsyncIoConfig {}
 
 /// Is told when a task is done.
 ///
-/// Runs on a worker: it must not block, and tasks of the same worker wait for it. One that panics is
-/// counted and harms nobody. Any `Fn(u64, Finished<C>) + Send + Sync` is one.
+/// Runs on a worker: it must not block, and tasks of the same worker wait for it. One that panics
+/// is counted and harms nobody. Any `Fn(u64, Finished<C>) + Send + Sync` is one.
 pub trait OnFinished<C>: Send + Sync {
     /// Task `number`, as it was submitted, is done.
     fn on_finished(&self, number: u64, finished: Finished<C>);
