@@ -45,14 +45,15 @@ mod worker;
 
 use core::fmt;
 use core::future::{Future, poll_fn};
+use core::mem;
 use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, ready};
 use core::time::Duration;
 
 use alloc::sync::Arc;
 
 use self::board::CELLS_MAX;
-use self::shared::Shared;
+use self::shared::{Shared, Submitted};
 use self::table::{Key, Notify};
 use self::worker::Worker;
 use crate::backend::Backend;
@@ -158,13 +159,19 @@ impl<C: TaskConnection> AsyncIo<C> {
 
     /// Submits a task; its result comes through the future. Dropping the future cancels the task.
     ///
+    /// A short write is tried within the call, without waiting, because most can be done at once;
+    /// a worker goes on with what is left.
+    ///
     /// # Errors
     ///
     /// [`Refused`] with the task, at once.
     pub fn submit(&self, task: IoTask<C>) -> Result<IoFuture<C>, Refused<C>> {
         let shared = &self.open.0;
-        let key = shared.submit(task, Notify::Nobody { abandoned: false })?;
-        Ok(IoFuture { shared: Arc::clone(shared), key: Some(key) })
+        let state = match shared.submit(task, Notify::Nobody { abandoned: false })? {
+            Submitted::Done(finished) => FutureState::Done(finished),
+            Submitted::Queued(key) => FutureState::Queued(Arc::clone(shared), key),
+        };
+        Ok(IoFuture { state })
     }
 
     /// Submits a task; its result goes to `callback`, with `number` to tell tasks apart.
@@ -224,9 +231,13 @@ impl<C: TaskConnection> fmt::Debug for AsyncIo<C> {
 /// queue, one that runs is stopped, and its connection closed where something was half done.
 #[must_use = "dropping it cancels the task"]
 pub struct IoFuture<C: TaskConnection> {
-    shared: Arc<Shared<C>>,
-    /// `None` once it has given its result.
-    key: Option<Key>,
+    state: FutureState<C>,
+}
+
+enum FutureState<C: TaskConnection> {
+    Queued(Arc<Shared<C>>, Key),
+    Done(Finished<C>),
+    Taken,
 }
 
 impl<C: TaskConnection> Future for IoFuture<C> {
@@ -237,28 +248,33 @@ impl<C: TaskConnection> Future for IoFuture<C> {
     /// When called again after it has given its result.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Finished<C>> {
         let this = self.get_mut();
-        let claimed = this.key.map(|key| this.shared.claim(key, cx.waker()));
-        match claimed {
-            Some(Poll::Pending) => Poll::Pending,
-            Some(Poll::Ready(Some(finished))) => {
-                this.key = None;
-                Poll::Ready(finished)
-            }
-            Some(Poll::Ready(None)) | None => panic!("polled after its result was taken"),
+        if let FutureState::Queued(shared, key) = &this.state
+            && let Some(finished) = ready!(shared.claim(*key, cx.waker()))
+        {
+            this.state = FutureState::Taken;
+            return Poll::Ready(finished);
+        }
+        match mem::replace(&mut this.state, FutureState::Taken) {
+            FutureState::Done(finished) => Poll::Ready(finished),
+            _ => panic!("polled after its result was taken"),
         }
     }
 }
 
 impl<C: TaskConnection> Drop for IoFuture<C> {
     fn drop(&mut self) {
-        if let Some(key) = self.key.take() {
-            self.shared.cancel(key);
+        if let FutureState::Queued(shared, key) = &self.state {
+            shared.cancel(*key);
         }
     }
 }
 
+/// Nothing in it is pinned.
+impl<C: TaskConnection> Unpin for IoFuture<C> {}
+
 impl<C: TaskConnection> fmt::Debug for IoFuture<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IoFuture").field("key", &self.key).finish_non_exhaustive()
+        let done = !matches!(self.state, FutureState::Queued(..));
+        f.debug_struct("IoFuture").field("done", &done).finish()
     }
 }

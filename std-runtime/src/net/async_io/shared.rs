@@ -27,6 +27,13 @@ const EXPIRE_MAX: usize = 64;
 type Tasks<C> = Table<Work<C>, Finished<C>, dyn OnFinished<C>>;
 pub(super) type Settlement<C> = Settled<Finished<C>, dyn OnFinished<C>>;
 
+/// What became of a task that was not refused.
+pub(super) enum Submitted<C> {
+    /// Done within the call.
+    Done(Finished<C>),
+    Queued(Key),
+}
+
 pub(super) struct Shared<C: TaskConnection> {
     table: Mutex<Tasks<C>>,
     epoch: Instant,
@@ -39,6 +46,8 @@ pub(super) struct Shared<C: TaskConnection> {
     stopped: AtomicBool,
     /// How many tasks are queued; changed under the table's lock.
     queued: AtomicUsize,
+    /// How many tasks are with their submitter; changed under the table's lock.
+    submitting: AtomicUsize,
     /// Workers, by bit, that wait and could take a task.
     available: AtomicU64,
     /// Workers that were called and have not come yet.
@@ -60,6 +69,7 @@ impl<C: TaskConnection> Shared<C> {
             armed_us: AtomicU64::new(u64::MAX),
             stopped: AtomicBool::new(false),
             queued: AtomicUsize::new(0),
+            submitting: AtomicUsize::new(0),
             available: AtomicU64::new(0),
             coming: AtomicU32::new(0),
             gone: AtomicU64::new(0),
@@ -80,40 +90,91 @@ impl<C: TaskConnection> Shared<C> {
         u64::try_from(self.epoch.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
+    /// Begins with a task, as far as that goes at once, and leaves the rest to a worker.
     pub(super) fn submit(
         &self,
         task: IoTask<C>,
         notify: Notify<dyn OnFinished<C>>,
-    ) -> Result<Key, Refused<C>> {
+    ) -> Result<Submitted<C>, Refused<C>> {
         let now_us = self.now_us();
+        let (key, mut task) = match self.reserve(now_us) {
+            Ok(key) => (key, task),
+            Err(reason) => return Err(Refused { reason, task }),
+        };
+        // A callback must not run within the call that submits.
+        if !matches!(notify, Notify::Callback(..)) && task.work.is_quick() {
+            let polled = task.work.poll(&mut Context::from_waker(Waker::noop()));
+            if let Poll::Ready(result) = polled {
+                let outcome = if result.is_ok() { Outcome::Succeeded } else { Outcome::Failed };
+                self.end_reserved(key, outcome);
+                return Ok(Submitted::Done(task.work.finish(result)));
+            }
+        }
         let within = task.within.unwrap_or(self.time_out).as_micros();
         let deadline_us = now_us.saturating_add(u64::try_from(within).unwrap_or(u64::MAX));
         // The end of time stands for no deadline.
         let deadline_us = deadline_us.min(u64::MAX - 1);
-        let IoTask { work, within } = task;
-        let refused = |reason, work| Refused { reason, task: IoTask { work, within } };
-
         let mut table = self.table();
-        if self.all_gone() && !self.stopped.load(Ordering::Relaxed) {
-            table.refuse();
-            return Err(refused(RefusedReason::RuntimeEnded, work));
+        if self.all_gone() {
+            drop(table);
+            return Ok(self.submitted_too_late(key, task.work, notify));
         }
-        if self.stopped.load(Ordering::Relaxed) {
-            table.refuse();
-            return Err(refused(RefusedReason::Stopped, work));
-        }
-        let key = match table.submit(work, now_us, deadline_us, notify) {
-            Ok(key) => key,
-            Err(work) => return Err(refused(RefusedReason::Full, work)),
-        };
+        table.queue(key, task.work, deadline_us, notify);
         self.queued.store(table.queued(), Ordering::SeqCst);
+        self.submitting.fetch_sub(1, Ordering::SeqCst);
         let earlier = deadline_us < self.armed_us.load(Ordering::Relaxed);
         drop(table);
         if earlier {
             self.clock.raise(STOPS);
         }
         self.call_worker();
+        Ok(Submitted::Queued(key))
+    }
+
+    fn reserve(&self, now_us: u64) -> Result<Key, RefusedReason> {
+        let mut table = self.table();
+        if self.stopped.load(Ordering::Relaxed) {
+            table.refuse();
+            return Err(RefusedReason::Stopped);
+        }
+        if self.all_gone() {
+            table.refuse();
+            return Err(RefusedReason::RuntimeEnded);
+        }
+        let key = table.reserve(now_us).ok_or(RefusedReason::Full)?;
+        self.submitting.fetch_add(1, Ordering::SeqCst);
         Ok(key)
+    }
+
+    fn end_reserved(&self, key: Key, outcome: Outcome) {
+        let now_us = self.now_us();
+        {
+            let mut table = self.table();
+            table.settle_reserved(key, outcome, now_us);
+            self.submitting.fetch_sub(1, Ordering::SeqCst);
+        }
+        if self.stopped.load(Ordering::SeqCst) {
+            // They wait for this one.
+            self.boards.iter().for_each(|board| board.raise(STOPS));
+        }
+    }
+
+    /// The workers went while the submitter was at it.
+    fn submitted_too_late(
+        &self,
+        key: Key,
+        work: Work<C>,
+        notify: Notify<dyn OnFinished<C>>,
+    ) -> Submitted<C> {
+        self.end_reserved(key, Outcome::Ended);
+        let finished = work.finish(Err(IoTaskError::RuntimeEnded));
+        match notify {
+            Notify::Callback(callback, number) => {
+                self.deliver(Settled::Call(callback, number, finished));
+                Submitted::Queued(key)
+            }
+            _ => Submitted::Done(finished),
+        }
     }
 
     /// Takes a task for a worker; under the table's lock.
@@ -182,7 +243,10 @@ impl<C: TaskConnection> Shared<C> {
     }
 
     pub(super) fn is_drained(&self) -> bool {
-        self.stopped.load(Ordering::SeqCst) && self.queued.load(Ordering::SeqCst) == 0
+        // In the order in which tasks go: from their submitter to the queue.
+        self.stopped.load(Ordering::SeqCst)
+            && self.submitting.load(Ordering::SeqCst) == 0
+            && self.queued.load(Ordering::SeqCst) == 0
     }
 
     /// Does what is to be done for a task that has completed. Must not be called under the lock.
@@ -215,8 +279,11 @@ impl<C: TaskConnection> Shared<C> {
             cancelled
         };
         // What is dropped here is the caller's, so not under the lock.
-        if let Cancelled::Running { worker } = cancelled {
-            self.boards[worker].raise(STOPS);
+        match cancelled {
+            Cancelled::Running { worker } => self.boards[worker].raise(STOPS),
+            // Its submitter may have begun with it.
+            Cancelled::Unqueued(work) => drop(work.finish(Err(IoTaskError::Cancelled))),
+            Cancelled::Done(_) | Cancelled::Gone => {}
         }
     }
 
@@ -294,8 +361,10 @@ impl<C: TaskConnection> Shared<C> {
                 match worker {
                     Some(worker) => workers |= 1 << worker,
                     None => {
-                        let error = Err(IoTaskError::TimedOut { begun: false });
-                        let end = |work: Work<C>| work.finish(error);
+                        let end = |work: Work<C>| {
+                            let begun = work.has_begun();
+                            work.finish(Err(IoTaskError::TimedOut { begun }))
+                        };
                         settled.extend(table.settle_queued(place, Outcome::TimedOut, now_us, end));
                     }
                 }

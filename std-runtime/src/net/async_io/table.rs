@@ -17,6 +17,8 @@ use super::stats::{AsyncIoStats, Outcome};
 const NONE: u32 = u32::MAX;
 /// The deadline of a place without a task.
 const NEVER: u64 = u64::MAX;
+/// Stands for a worker where the submitter itself is at it.
+const SUBMITTER: usize = usize::MAX;
 
 /// A task's place. Names nobody once the task is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,37 +110,47 @@ impl<T, R, N: ?Sized> Table<T, R, N> {
         }
     }
 
-    /// Queues a task; gives it back where there is no place.
-    pub(super) fn submit(
-        &mut self,
-        task: T,
-        now_us: u64,
-        deadline_us: u64,
-        notify: Notify<N>,
-    ) -> Result<Key, T> {
+    /// A place for a task that its submitter begins with; `None` where there is no place.
+    pub(super) fn reserve(&mut self, now_us: u64) -> Option<Key> {
         let index = self.free;
-        let last = self.last;
         let Some(place) = self.places.get_mut(index as usize) else {
             self.stats.refused.increment();
-            return Err(task);
+            return None;
         };
         let Phase::Free { next } = place.phase else {
             unreachable!("the list of free places holds free places");
         };
-        place.phase = Phase::Queued { task, before: last, behind: NONE };
+        place.phase = Phase::Running { worker: SUBMITTER, stop: None };
         place.submitted_us = now_us;
-        place.notify = notify;
-        let key = Key { place: index, generation: place.generation };
         self.free = next;
+        self.stats.submitted.increment();
+        self.stats.running.add(1);
+        Some(Key { place: index, generation: place.generation })
+    }
+
+    /// The submitter is done already: nobody needs the place.
+    pub(super) fn settle_reserved(&mut self, key: Key, outcome: Outcome, now_us: u64) {
+        let Some(place) = self.places.get(key.place as usize) else { return };
+        let latency_us = now_us.saturating_sub(place.submitted_us);
+        self.stats.running.subtract(1);
+        self.stats.count(outcome, latency_us);
+        self.release(key.place);
+    }
+
+    /// Queues the task of a reserved place for a worker to go on with.
+    pub(super) fn queue(&mut self, key: Key, task: T, deadline_us: u64, notify: Notify<N>) {
+        let (index, last) = (key.place, self.last);
+        let Some(place) = self.places.get_mut(index as usize) else { return };
+        place.phase = Phase::Queued { task, before: last, behind: NONE };
+        place.notify = notify;
         self.deadlines_us[index as usize] = deadline_us;
         match self.link(last) {
             Some((_, behind)) => *behind = index,
             None => self.first = index,
         }
         self.last = index;
-        self.stats.submitted.increment();
+        self.stats.running.subtract(1);
         self.stats.queued.add(1);
-        Ok(key)
     }
 
     /// Counts a task that was refused before it came here.
@@ -369,7 +381,13 @@ mod tests {
     }
 
     fn submit(table: &mut Numbers, task: u32, deadline_us: u64) -> Key {
-        table.submit(task, 0, deadline_us, callback(task.into())).unwrap()
+        submit_with(table, task, deadline_us, callback(task.into()))
+    }
+
+    fn submit_with(table: &mut Numbers, task: u32, deadline_us: u64, notify: Notify<()>) -> Key {
+        let key = table.reserve(0).unwrap();
+        table.queue(key, task, deadline_us, notify);
+        key
     }
 
     fn claim(table: &mut Numbers, key: Key) -> Poll<Option<u32>> {
@@ -389,7 +407,7 @@ mod tests {
         for task in 0..3 {
             submit(&mut table, task, 10);
         }
-        assert_eq!(table.submit(3, 0, 10, callback(3)), Err(3));
+        assert_eq!(table.reserve(0), None);
         for task in 0..3 {
             let (key, taken) = table.take(0).unwrap();
             assert_eq!(taken, task);
@@ -399,6 +417,18 @@ mod tests {
         assert!(table.take(0).is_none());
         assert_eq!(table.stats().refused.get(), 1);
         assert_eq!(table.stats().succeeded.get(), 3);
+    }
+
+    #[test]
+    fn a_submitter_may_be_done_before_a_worker_is_asked() {
+        let mut table = Numbers::new(1);
+        let key = table.reserve(10).unwrap();
+        assert_eq!((table.stats().running.get(), table.next_deadline_us()), (1, None));
+        assert_eq!(table.reserve(10), None);
+        table.settle_reserved(key, Outcome::Succeeded, 15);
+        let stats = table.stats();
+        assert_eq!((stats.running.get(), stats.submitted.get(), stats.completed()), (0, 1, 1));
+        assert!(table.take(0).is_none() && table.reserve(20).is_some());
     }
 
     #[test]
@@ -420,8 +450,8 @@ mod tests {
     fn a_future_finds_its_result_whenever_it_asks() {
         let mut table = Numbers::new(2);
         let nobody = || Notify::Nobody { abandoned: false };
-        let early = table.submit(1, 0, 10, nobody()).unwrap();
-        let late = table.submit(2, 0, 10, nobody()).unwrap();
+        let early = submit_with(&mut table, 1, 10, nobody());
+        let late = submit_with(&mut table, 2, 10, nobody());
         assert!(claim(&mut table, early).is_pending());
         for expects_wake in [true, false] {
             let (key, task) = table.take(0).unwrap();
@@ -437,7 +467,7 @@ mod tests {
     fn futures_cancel_in_every_phase() {
         let mut table = Numbers::new(4);
         let keys: Vec<_> = (0..4)
-            .map(|task| table.submit(task, 0, 10, Notify::Nobody { abandoned: false }).unwrap())
+            .map(|task| submit_with(&mut table, task, 10, Notify::Nobody { abandoned: false }))
             .collect();
         // From the middle of the queue.
         assert!(matches!(table.cancel(keys[1], 0).0, Cancelled::Unqueued(1)));

@@ -3,6 +3,8 @@
 //! A frame is one byte that says whether the body is compressed (0: plain, 1: gzip), the length of
 //! what follows as four bytes, big-endian, and that many bytes.
 
+mod progress;
+
 use core::ops::{Deref, DerefMut};
 use core::task::{Poll, ready};
 use std::io::IoSlice;
@@ -20,6 +22,8 @@ use super::error::ConnectionError;
 use super::handle::Connection;
 use super::settings::CompressionSettings;
 use crate::backend::Backend;
+
+pub use progress::CompressedWrite;
 
 impl<B: Backend> Connection<B> {
     /// Writes a body for [`read_decompressed`](Self::read_decompressed) at the other end, and

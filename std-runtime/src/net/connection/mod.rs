@@ -27,6 +27,7 @@ mod shared;
 mod status;
 mod waiting;
 
+pub use codec::CompressedWrite;
 pub use error::{AcquireError, ConnectionError, DialError, Phase};
 pub use halves::{ReadHalf, WriteHalf};
 pub use handle::Connection;
