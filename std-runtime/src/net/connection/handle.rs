@@ -20,8 +20,24 @@ use crate::backend::Backend;
 /// A connection of a [`ConnectionPool`](super::ConnectionPool). Dropping it gives it back.
 ///
 /// It is closed instead where it can't be used again: something failed or timed out, or a read or
-/// write was cut short because its future was dropped. Who leaves an answer unread must call
-/// [`discard`](Self::discard), for nobody else knows.
+/// write was cut short because its future was dropped. That a question was asked and its answer
+/// not read is known to its user only: say so by [`begin_exchange`](Self::begin_exchange), or the
+/// next user gets the answer.
+///
+/// ```no_run
+/// # use turbopump_std::net::{Connection, ConnectionError};
+/// async fn ask<B: turbopump_std::backend::Backend>(
+///     connection: &mut Connection<B>,
+///     question: &[u8],
+///     answer: &mut [u8],
+/// ) -> Result<(), ConnectionError> {
+///     connection.begin_exchange();
+///     connection.write(question).await?;
+///     connection.read_exact(answer).await?;
+///     connection.end_exchange();
+///     Ok(())
+/// }
+/// ```
 ///
 /// The methods have the pool's time-outs. The traits [`AsyncRead`] and [`AsyncWrite`] are for
 /// protocol implementations that expect them: they have no time-outs, and since they don't know
@@ -50,7 +66,19 @@ impl<B: Backend> Connection<B> {
         self.live().counts
     }
 
-    /// False once something has failed, so that it will be closed when it is dropped.
+    /// From now on the connection is closed when it is dropped, until
+    /// [`end_exchange`](Self::end_exchange): because its user's future may be dropped after the
+    /// question and before the whole answer.
+    pub fn begin_exchange(&mut self) {
+        self.live_mut().in_exchange = true;
+    }
+
+    /// Nothing is left that the peer could send.
+    pub fn end_exchange(&mut self) {
+        self.live_mut().in_exchange = false;
+    }
+
+    /// False within an exchange and once something has failed, so that it will be closed when it is dropped.
     #[must_use]
     pub fn can_be_reused(&self) -> bool {
         self.live().can_be_reused()

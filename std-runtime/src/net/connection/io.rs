@@ -173,7 +173,7 @@ impl<B: Backend> Live<B> {
             &mut Context<'_>,
         ) -> Poll<io::Result<usize>>,
     ) -> Result<(), ConnectionError> {
-        if !self.can_be_reused() {
+        if !self.can_be_used() {
             return Err(ConnectionError::CutShort);
         }
         let timeout = shared.settings.write_timeout;

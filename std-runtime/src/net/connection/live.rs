@@ -23,6 +23,8 @@ pub(super) struct Live<B: Backend> {
     prefix_to: u8,
     /// A read or write has begun and not ended: where a message begins is unknown.
     pub(super) is_cut: bool,
+    /// Its user waits for an answer.
+    pub(super) in_exchange: bool,
     /// Something has failed.
     pub(super) is_broken: bool,
     /// When the last write ended, until something was read.
@@ -45,14 +47,19 @@ impl<B: Backend> Live<B> {
             prefix_from: 0,
             prefix_to: 0,
             is_cut: false,
+            in_exchange: false,
             is_broken: false,
             written_at: None,
             counts: IoCounts::default(),
         }
     }
 
-    pub(super) const fn can_be_reused(&self) -> bool {
+    pub(super) const fn can_be_used(&self) -> bool {
         !self.is_cut && !self.is_broken
+    }
+
+    pub(super) const fn can_be_reused(&self) -> bool {
+        self.can_be_used() && !self.in_exchange
     }
 
     /// Whether the peer is still there, as far as can be told without waiting. What it has sent is
