@@ -27,6 +27,14 @@ pub enum Role {
 /// A smaller budget is kept all the same. While more than half of it is waiting to be read, no
 /// stream is admitted and no window is renewed; should peers send more than the whole of it, the
 /// stream with the most unread bytes is reset.
+///
+/// # How large should the pool be?
+///
+/// Buffers of [`segment_bytes`](Self::segment_bytes): as many as the budget holds, one for each
+/// stream that is being read slowly, [`SEND_SEGMENTS`](super::SEND_SEGMENTS) for each stream that
+/// is written faster than its peer reads, and two for the connection. Short messages take buffers
+/// of smaller classes, from 256 bytes on. Where the pool has none for what arrives, the stream is
+/// reset; where it has none for what is written, writers wait and try again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StreamConfig {

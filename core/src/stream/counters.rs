@@ -50,6 +50,8 @@ pub struct StreamStatus {
     pub unacknowledged: usize,
     /// Bytes that wait to be read.
     pub unread_bytes: usize,
+    /// The most that ever waited to be read, in bytes.
+    pub unread_bytes_max: usize,
     /// The round trip as the last answered ping measured it, in microseconds.
     pub round_trip_us: Option<u64>,
     /// The same, smoothed over about eight pings.

@@ -92,6 +92,7 @@ impl<'s> Index<'s> {
 }
 
 #[cfg(test)]
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 mod tests {
     use super::*;
     use crate::random::SplitMix64;

@@ -7,6 +7,7 @@ use super::header::INITIAL_WINDOW_BYTES;
 pub(super) struct Ledger {
     budget: usize,
     unread: usize,
+    unread_max: usize,
     /// Unread bytes and credit together. Above the budget where that is less than what a peer may
     /// assume of new streams.
     committed: usize,
@@ -14,11 +15,16 @@ pub(super) struct Ledger {
 
 impl Ledger {
     pub(super) const fn new(budget: usize) -> Self {
-        Self { budget, unread: 0, committed: 0 }
+        Self { budget, unread: 0, unread_max: 0, committed: 0 }
     }
 
     pub(super) const fn unread(&self) -> usize {
         self.unread
+    }
+
+    /// The most that ever waited to be read.
+    pub(super) const fn unread_max(&self) -> usize {
+        self.unread_max
     }
 
     /// True where the peer may be promised `bytes` more: they are covered, or at least half of the
@@ -48,6 +54,9 @@ impl Ledger {
     /// Credit became unread bytes.
     pub(super) const fn arrived(&mut self, bytes: usize) {
         self.unread = self.unread.saturating_add(bytes);
+        if self.unread > self.unread_max && self.has_room(0) {
+            self.unread_max = self.unread;
+        }
     }
 
     /// Unread bytes were read or dropped.

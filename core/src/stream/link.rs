@@ -5,7 +5,6 @@ use core::convert::Infallible;
 use super::error::StreamError;
 use super::machine::Streams;
 use super::place::Is;
-use super::table::List;
 use crate::frame::FrameError;
 use crate::link::{Chunks, CloseReason, Machine, Received};
 use crate::pool::{BufferSource, Chunk};
@@ -79,9 +78,7 @@ impl<S: BufferSource> Machine for Streams<'_, S> {
     }
 
     fn poll_close(&self) -> Option<CloseReason> {
-        let drained =
-            self.go_away_sent.is_some() && self.table.len(List::Free) == self.config.streams_max;
-        self.closing.or_else(|| drained.then_some(CloseReason::Local))
+        self.closing.or_else(|| self.is_drained().then_some(CloseReason::Local))
     }
 
     fn handle_closed(&mut self, _now: Now, reason: CloseReason) {

@@ -395,7 +395,7 @@ impl<'s, S: BufferSource> Streams<'s, S> {
     /// What was written is sent, if the stream was finished; the peer may then finish for a while,
     /// [`StreamConfig::linger_us`], and what it sends is dropped. A stream that was not finished
     /// while the peer has not finished either is reset.
-    pub fn release(&mut self, now: Now, key: StreamKey) {
+    pub fn release(&mut self, key: StreamKey) {
         let Some(found) = self.table.keyed(key.place, key.id) else {
             return;
         };
@@ -403,16 +403,12 @@ impl<'s, S: BufferSource> Streams<'s, S> {
         let (peer_finished, finished) = (found.has(Is::FIN_RECEIVED), found.has(Is::FINISHED));
         let dead = found.has(Is::DEAD);
         self.drop_unread(key.place);
-        if !dead {
-            if !peer_finished && !finished {
-                return self.kill(key.place, StreamError::Aborted, true);
-            }
-            let until = now.at.plus_us(self.config.linger_us);
-            if let Some(found) = self.table.get_mut(key.place) {
-                found.set(Is::FINISHED);
-                found.linger_until = until;
-            }
-            self.linger_until = self.linger_until.min(until);
+        if !dead && !peer_finished && !finished {
+            return self.kill(key.place, StreamError::Aborted, true);
+        }
+        if let Some(found) = self.table.get_mut(key.place).filter(|found| !found.is_over()) {
+            found.set(Is::FINISHED);
+            // It lingers from when it has its turn, which is when there is a time again.
             self.table.push(List::Ready, key.place);
         }
         self.vacate_if_over(key.place);
@@ -442,6 +438,7 @@ impl<'s, S: BufferSource> Streams<'s, S> {
             waiting: self.table.len(List::Waiting),
             unacknowledged: self.unacknowledged,
             unread_bytes: self.ledger.unread(),
+            unread_bytes_max: self.ledger.unread_max(),
             round_trip_us: self.keep_alive.round_trip_us(),
             round_trip_smoothed_us: self.keep_alive.round_trip_smoothed_us(),
             go_away_sent: self.go_away_sent,
@@ -459,6 +456,34 @@ impl<'s, S: BufferSource> Streams<'s, S> {
     #[must_use]
     pub const fn config(&self) -> &StreamConfig {
         &self.config
+    }
+
+    /// True where [`poll_transmit`](crate::link::Machine::poll_transmit) is to be called: what a
+    /// command should wake a driver for.
+    #[must_use]
+    pub fn wants_transmit(&self) -> bool {
+        self.outbound.is_waiting()
+            || self.keep_alive.is_due()
+            || self.table.len(List::Ready) > 0
+            || self.closing.is_some()
+            || self.is_drained()
+    }
+
+    /// No more streams are wanted here, and the last is over.
+    pub(super) const fn is_drained(&self) -> bool {
+        self.go_away_sent.is_some() && self.table.len(List::Free) == self.config.streams_max
+    }
+
+    /// True where [`poll_event`](Self::poll_event) may have something.
+    #[must_use]
+    pub const fn has_events(&self) -> bool {
+        self.accept_due || self.open_due || self.table.len(List::Events) > 0
+    }
+
+    /// Why the connection is gone, once it is.
+    #[must_use]
+    pub const fn closed(&self) -> Option<CloseReason> {
+        self.closed
     }
 
     /// What users are to be told next, until there is nothing more.
@@ -485,10 +510,6 @@ impl<'s, S: BufferSource> Streams<'s, S> {
     /// Why nothing can be done any more on this connection.
     pub(super) fn ended(&self) -> Option<CloseReason> {
         self.closed.or(self.closing)
-    }
-
-    pub(super) const fn is_closed(&self) -> bool {
-        self.closed.is_some()
     }
 
     /// The connection is to be closed: streams are lost.

@@ -67,8 +67,13 @@ impl<'s, R: PoolRef> Outbound<'s, R> {
         true
     }
 
-    fn has_control(&self) -> bool {
-        self.go_away_due || self.refusals_len > 0 || self.pongs_len > 0
+    /// True where there is something to be written.
+    pub(super) const fn is_waiting(&self) -> bool {
+        self.gathered.is_some()
+            || self.go_away_due
+            || self.refusals_len > 0
+            || self.pongs_len > 0
+            || self.starved_until.is_some()
     }
 
     pub(super) fn clear(&mut self) {
@@ -271,11 +276,7 @@ impl<S: BufferSource> Streams<'_, S> {
         if let Some(until) = &mut self.outbound.starved_until {
             *until = (*until).min(now.at.plus_us(STARVED_US));
         }
-        let wanted = self.outbound.gathered.is_some()
-            || self.outbound.has_control()
-            || self.keep_alive.is_due()
-            || self.table.len(List::Ready) > 0;
-        if !out.is_empty() || !wanted || self.is_closed() {
+        if !out.is_empty() || !self.wants_transmit() || self.closed().is_some() {
             return;
         }
         let gathered = self.outbound.gathered.take();
@@ -292,7 +293,7 @@ impl<S: BufferSource> Streams<'_, S> {
         while sheet.has_room(turn_bytes)
             && let Some(place) = self.table.pop(List::Ready)
         {
-            self.transmit_stream(place, &mut sheet);
+            self.transmit_stream(now, place, &mut sheet);
         }
         self.outbound.gathered = sheet.hand_out(out).filter(|lease| !lease.is_empty());
     }
@@ -333,7 +334,7 @@ impl<S: BufferSource> Streams<'_, S> {
     }
 
     /// One stream's turn: what the peer is to be told, and one frame of data.
-    fn transmit_stream(&mut self, place: u32, sheet: &mut Sheet<S::Ref>) {
+    fn transmit_stream(&mut self, now: Now, place: u32, sheet: &mut Sheet<S::Ref>) {
         let window_bytes = self.config.window_bytes;
         let Some(found) = self.table.get_mut(place) else {
             return;
@@ -347,6 +348,10 @@ impl<S: BufferSource> Streams<'_, S> {
             return;
         }
         let id = found.id;
+        if found.has(Is::RELEASED) && found.linger_until == Instant::NEVER {
+            found.linger_until = now.at.plus_us(self.config.linger_us);
+            self.linger_until = self.linger_until.min(found.linger_until);
+        }
         let mut flags = opening_flags(found.take(Is::SYN_DUE), found.take(Is::ACK_DUE));
         let grantable = found.grantable(window_bytes);
         let wants_grant = grantable > 0 && (!flags.is_empty() || found.is_grant_due(window_bytes));

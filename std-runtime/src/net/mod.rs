@@ -6,6 +6,8 @@ mod connection;
 mod link;
 mod request;
 mod request_shell;
+mod stream;
+mod stream_shell;
 #[cfg(feature = "tls")]
 pub mod tls;
 
@@ -17,3 +19,6 @@ pub use connection::{
 };
 pub use link::{BackendClock, Locked, spawn_link};
 pub use request::{Body, Request, RequestError, RequestLink, RequestLinkConfig, RequestStatus};
+pub use stream::{
+    OpenError, Stream, StreamLink, StreamLinkConfig, StreamReader, StreamWriter, WriteChunk,
+};

@@ -189,7 +189,7 @@ impl Run {
             5 => drop(self.end.finish(key)),
             6 => self.end.reset(key),
             _ => {
-                self.end.release(self.now, key);
+                self.end.release(key);
                 self.keys.swap_remove(which);
             }
         }
@@ -218,7 +218,7 @@ impl Run {
             self.keys.push(key);
         }
         for key in self.keys {
-            self.end.release(self.now, key);
+            self.end.release(key);
         }
         let status = self.end.status();
         assert_eq!((status.streams, status.unread_bytes), (0, 0));

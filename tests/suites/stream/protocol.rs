@@ -152,8 +152,8 @@ fn half_closed_streams_go_on_in_the_other_direction() {
     assert!(read >= 60_000);
     world.sides[1].finish(0);
     world.settle();
-    world.sides[0].release(world.now, 0);
-    world.sides[1].release(world.now, 0);
+    world.sides[0].release(0);
+    world.sides[1].release(0);
     world.settle();
     assert!(world.sides.iter().all(|side| side.machine.status().streams == 0));
 }
@@ -290,7 +290,7 @@ fn too_many_streams_are_refused() {
     let refused = world.sides[0].machine.read(key, &mut [0]);
     assert_eq!(refused, Poll::Ready(Err(StreamError::Refused)));
     // The place is free again for another one.
-    world.sides[0].release(world.now, 2);
+    world.sides[0].release(2);
     assert!(world.sides[1].accept());
     world.sides[0].open();
     world.settle();
@@ -432,7 +432,7 @@ fn going_away_lets_streams_end_and_refuses_more() {
     }
     world.settle();
     for side in [0, 1] {
-        world.sides[side].release(world.now, 0);
+        world.sides[side].release(0);
     }
     world.settle();
     assert_eq!(world.sides[1].closed, Some(CloseReason::Local));
@@ -528,7 +528,7 @@ fn a_released_stream_waits_for_the_peer_for_a_while() {
     world.sides[0].open();
     world.sides[0].write(0, 50_000, false);
     world.sides[0].finish(0);
-    world.sides[0].release(world.now, 0);
+    world.sides[0].release(0);
     world.settle();
     world.sides[1].accept();
     let mut read = 0;
@@ -646,7 +646,7 @@ fn a_lost_connection_ends_everything_but_what_had_arrived() {
     assert_eq!(machine.flush(key), Poll::Ready(Err(lost)));
     assert_eq!(machine.accept(), Poll::Ready(Err(CloseReason::Read)));
     assert_eq!(machine.open(), Err(OpenRefused::Closed(CloseReason::Read)));
-    machine.release(world.now, key);
+    machine.release(key);
     assert_eq!(machine.status().unread_bytes, 0);
     assert_eq!(world.sides[1].pool.stats().in_use, 0);
 }

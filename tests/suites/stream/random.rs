@@ -86,8 +86,8 @@ fn play(world: &mut World, step: Step) {
             world.sides[side].reset(which);
         }
         Step::Release { side, which } if users(world, side) > 0 => {
-            let (which, now) = (which % users(world, side), world.now);
-            world.sides[side].release(now, which);
+            let which = which % users(world, side);
+            world.sides[side].release(which);
         }
         Step::Transmit { side, writes } => world.transmit(side, writes),
         Step::Receive { side, bytes } => world.receive(side, bytes),
@@ -144,7 +144,7 @@ proptest! {
 
         for side in &mut world.sides {
             while !side.users.is_empty() {
-                side.release(world.now, 0);
+                side.release(0);
             }
         }
         // Those that lingered are given up.

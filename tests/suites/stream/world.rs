@@ -214,12 +214,12 @@ impl Side {
         self.broken.insert(key.id());
     }
 
-    pub(crate) fn release(&mut self, now: Now, which: usize) {
+    pub(crate) fn release(&mut self, which: usize) {
         let user = self.users.swap_remove(which);
         if !(user.finished && user.end_seen) {
             self.broken.insert(user.key.id());
         }
-        self.machine.release(now, user.key);
+        self.machine.release(user.key);
         let read = self.machine.read(user.key, &mut [0]);
         assert_eq!(read, Poll::Ready(Err(StreamError::Unknown)));
         self.past.push(user);
