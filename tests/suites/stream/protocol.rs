@@ -1,6 +1,6 @@
 //! The protocol, one rule at a time.
 
-use std::task::Poll;
+use core::task::Poll;
 
 use turbopump_core::frame::FrameError;
 use turbopump_core::link::{Chunks, CloseReason, Machine};
@@ -219,7 +219,7 @@ fn streams_take_turns_of_one_frame() {
     // something left.
     let streams: Vec<u32> = frames.iter().map(|frame| frame.stream).collect();
     for (at, pair) in streams.windows(3).enumerate().skip(1).take(6) {
-        assert_eq!(std::collections::BTreeSet::from_iter(pair).len(), 3, "{at}: {streams:?}");
+        assert_eq!(alloc::collections::BTreeSet::from_iter(pair).len(), 3, "{at}: {streams:?}");
     }
 }
 

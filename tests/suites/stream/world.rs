@@ -1,7 +1,7 @@
 //! Two ends of a connection, the wire between them, and what their users know of their streams.
 
-use std::collections::{BTreeSet, VecDeque};
-use std::task::Poll;
+use alloc::collections::{BTreeSet, VecDeque};
+use core::task::Poll;
 
 use turbopump_core::link::{Chunks, CloseReason, Machine};
 use turbopump_core::pool::{ClassLayout, Heap, Layout, OwnedRef, Pool};

@@ -1,0 +1,5 @@
+module turbopump/peers/yamux
+
+go 1.23
+
+require github.com/hashicorp/yamux v0.1.2
