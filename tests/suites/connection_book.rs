@@ -1,6 +1,8 @@
 //! The bookkeeping of connection pools against plain lists.
 
-use std::collections::VecDeque;
+extern crate alloc;
+
+use alloc::collections::VecDeque;
 
 use proptest::prelude::*;
 use turbopump_core::link::pool::{
