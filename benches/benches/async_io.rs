@@ -116,7 +116,8 @@ impl<B: Backend> Managed<B> {
                 for _ in 0..rounds {
                     let task = IoTask::write(connection, request.clone());
                     connection = io.submit(task).unwrap().await.connection.unwrap();
-                    let answer = default_pool().acquire(BYTES).unwrap();
+                    // With room, as most readers have: a full one could not know that it has all.
+                    let answer = default_pool().acquire(2 * BYTES).unwrap();
                     let task = IoTask::read_at_least(connection, answer, BYTES);
                     connection = io.submit(task).unwrap().await.connection.unwrap();
                 }

@@ -7,6 +7,7 @@ extern crate alloc;
 mod connections;
 mod ended;
 mod many;
+mod pooled;
 mod stories;
 
 /// One test of each story per backend.
