@@ -7,8 +7,8 @@
 //!
 //! | feature | adds |
 //! | --- | --- |
-//! | `tokio` | [`tokio`](crate::tokio): connections on tokio's runtimes |
-//! | `smol` | [`smol`](crate::smol): connections on smol's executors; brings no tokio |
+//! | `tokio` | [`tokio`]: connections on tokio's runtimes |
+//! | `smol` | [`smol`]: connections on smol's executors; brings no tokio |
 //! | `tls` | TLS on either, with a given cryptography: `runtime::net::tls` |
 //! | `tls-ring` | the cryptography of `ring` as the default; needs a C compiler |
 //! | `tls-webpki-roots` | the CAs that browsers trust |

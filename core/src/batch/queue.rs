@@ -9,9 +9,9 @@ use crate::time::Instant;
 /// A ring of items in the order in which they were pushed, and what is known about when they are to
 /// go.
 ///
-/// Items are numbered, beginning with 0. Where one is follows from its number, as the ring is a power
-/// of two: that pushing depends on the push before it only by one number is what makes it fast. A
-/// queue that was empty begins at the front, so that few items stay in few cache lines.
+/// Items are numbered, beginning with 0. Where one is follows from its number, as the ring is a
+/// power of two: that pushing depends on the push before it only by one number is what makes it
+/// fast. A queue that was empty begins at the front, so that few items stay in few cache lines.
 pub(super) struct Queue<'s, T> {
     /// The number of the next item,
     pushed: u64,

@@ -78,7 +78,8 @@ impl<B: Backend> Connection<B> {
         self.live_mut().in_exchange = false;
     }
 
-    /// False within an exchange and once something has failed, so that it will be closed when it is dropped.
+    /// False within an exchange and once something has failed, so that it will be closed when it is
+    /// dropped.
     #[must_use]
     pub fn can_be_reused(&self) -> bool {
         self.live().can_be_reused()

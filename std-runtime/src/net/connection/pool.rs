@@ -36,7 +36,8 @@ use crate::backend::{Backend, Endpoint};
 /// # ) -> Result<(), Box<dyn core::error::Error>> {
 /// use turbopump_std::net::{ConnectionPool, PoolSettings};
 ///
-/// let pool = ConnectionPool::new(backend, "broker.example:10911".parse()?, PoolSettings::default())?;
+/// let endpoint = "broker.example:10911".parse()?;
+/// let pool = ConnectionPool::new(backend, endpoint, PoolSettings::default())?;
 /// let mut connection = pool.get().await?;
 /// connection.write(b"ping").await?;
 /// let mut answer = [0; 4];
