@@ -39,12 +39,13 @@ pub(crate) trait Peer: Sync + Sized {
 #[inline(always)]
 pub(crate) fn cycle<P: Peer>(peer: &'static P) {
     let mut buffer = peer.get();
-    P::touch(black_box(&mut buffer));
+    P::touch(&mut buffer);
 }
 
+/// Only the bytes are hidden from the compiler: handles may stay in registers.
 #[inline(always)]
 fn touch_slice(bytes: &mut [u8]) {
-    if let [first, .., last] = bytes {
+    if let [first, .., last] = black_box(bytes) {
         *first = 1;
         *last = 2;
     }
@@ -407,7 +408,7 @@ impl Peer for Native {
 
     #[inline(always)]
     fn touch(buffer: &mut Self::Buffer) {
-        if let [first, .., last] = &mut buffer[..] {
+        if let [first, .., last] = black_box(&mut buffer[..]) {
             first.write(1);
             last.write(2);
         }
@@ -448,8 +449,9 @@ mod jemalloc {
         fn touch(block: &mut Block) {
             // SAFETY: the block has `LEN` bytes and is not shared.
             unsafe {
-                block.0.write(1);
-                block.0.add(LEN - 1).write(2);
+                let first = black_box(block.0);
+                first.write(1);
+                first.add(LEN - 1).write(2);
             }
         }
     }
