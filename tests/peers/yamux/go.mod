@@ -1,5 +1,5 @@
 module turbopump/peers/yamux
 
-go 1.23
+go 1.20
 
 require github.com/hashicorp/yamux v0.1.2

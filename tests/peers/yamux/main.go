@@ -66,11 +66,11 @@ func serve() {
 			}
 			return
 		}
-		go func() {
+		go func(stream *yamux.Stream) {
 			if err := answer(stream, released); err != nil {
 				log.Fatalf("stream %d: %v", stream.StreamID(), err)
 			}
-		}()
+		}(stream)
 	}
 }
 
@@ -145,7 +145,7 @@ func load(address string, streams, bytes int) error {
 	var open sync.WaitGroup
 	open.Add(streams)
 	for number := 0; number < streams; number++ {
-		go func() { outcomes <- echo(session, number, bytes, &open) }()
+		go func(number int) { outcomes <- echo(session, number, bytes, &open) }(number)
 	}
 	for number := 0; number < streams; number++ {
 		if err := <-outcomes; err != nil {

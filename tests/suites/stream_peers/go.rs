@@ -18,7 +18,7 @@ static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
         .arg(".")
         .current_dir(root.join("peers/yamux"))
         .status()
-        .unwrap_or_else(|error| panic!("go is missing ({error}): install Go 1.23 or later"));
+        .unwrap_or_else(|error| panic!("go is missing ({error}): run .ci/peers-install"));
     assert!(built.success(), "go build failed: see above");
     program
 });
