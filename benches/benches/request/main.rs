@@ -62,6 +62,12 @@ fn request(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// What this thread has run so far, in nanoseconds: waiting for a processor does not count.
+fn cpu_ns() -> f64 {
+    let schedstat = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
+    schedstat.split(' ').next().and_then(|ns| ns.parse().ok()).unwrap_or(f64::NAN)
+}
+
 /// One peer alone: returns false where that was not asked for.
 fn profile() -> bool {
     let Ok(profile) = std::env::var("REQUEST_PROFILE") else {
@@ -74,13 +80,14 @@ fn profile() -> bool {
         let mut peer = make(&runtime);
         peer.run(&runtime, 2_000);
         let region = Region::new(ALLOCATOR);
-        let start = Instant::now();
+        let (start, cpu_start) = (Instant::now(), cpu_ns());
         peer.run(&runtime, round_trips);
-        let (elapsed, change) = (start.elapsed(), region.change());
+        let (elapsed, cpu_ns, change) = (start.elapsed(), cpu_ns() - cpu_start, region.change());
         let per_trip = |total: f64| total / round_trips as f64;
         println!(
-            "{name}: {:.0} ns, {:.3} allocations a round trip",
+            "{name}: {:.0} ns, {:.0} on a processor, {:.3} allocations a round trip",
             per_trip(elapsed.as_nanos() as f64),
+            per_trip(cpu_ns),
             per_trip((change.allocations + change.reallocations) as f64),
         );
     }

@@ -39,12 +39,13 @@ pub trait TryWrite: ErrorType {
     /// What the transport says; the link is closed then.
     fn try_write(&mut self, bytes: &[u8]) -> Result<Option<usize>, Self::Error>;
 
-    /// Sees to it that what was written is sent. Called when there is nothing more to write.
+    /// Sees to it that what was written is sent; false where that takes longer, and is to be tried
+    /// again. Called when there is nothing more to write.
     ///
     /// # Errors
     ///
     /// What the transport says; the link is closed then.
-    fn flush(&mut self) -> Result<(), Self::Error>;
+    fn try_flush(&mut self) -> Result<bool, Self::Error>;
 }
 
 /// What a transport says at once: nothing yet, so much, or an error.
@@ -52,6 +53,14 @@ fn at_once<E: Error>(result: Result<usize, E>) -> Result<Option<usize>, E> {
     match result {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if is_nothing_yet(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn flushed<E: Error>(result: Result<(), E>) -> Result<bool, E> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(error) if is_nothing_yet(&error) => Ok(false),
         Err(error) => Err(error),
     }
 }
@@ -79,8 +88,8 @@ impl<T: Write + WriteReady> TryWrite for WhenReady<T> {
         if self.0.write_ready()? { at_once(self.0.write(bytes)) } else { Ok(None) }
     }
 
-    fn flush(&mut self) -> Result<(), T::Error> {
-        self.0.flush()
+    fn try_flush(&mut self) -> Result<bool, T::Error> {
+        flushed(self.0.flush())
     }
 }
 
@@ -104,11 +113,8 @@ impl<T: Write> TryWrite for Timed<T> {
         at_once(self.0.write(bytes))
     }
 
-    fn flush(&mut self) -> Result<(), T::Error> {
-        match self.0.flush() {
-            Err(error) if is_nothing_yet(&error) => Ok(()),
-            result => result,
-        }
+    fn try_flush(&mut self) -> Result<bool, T::Error> {
+        flushed(self.0.flush())
     }
 }
 
@@ -316,8 +322,8 @@ impl<'w, M: Machine> BlockingLink<'w, M> {
                 break;
             }
         }
-        if self.chunks.is_empty() && core::mem::take(&mut self.unflushed) {
-            transport.flush().map_err(|_| CloseReason::Write)?;
+        if self.chunks.is_empty() && self.unflushed {
+            self.unflushed = !transport.try_flush().map_err(|_| CloseReason::Write)?;
         }
         Ok(written)
     }

@@ -8,7 +8,7 @@ use embedded_io_async::Read;
 
 use super::alarm::Alarm;
 use super::io::LinkWrite;
-use super::shell::{AsyncClock, Shared, Shell, step};
+use super::shell::{AsyncClock, Shared, Shell, Wakes, step};
 use crate::frame::FrameError;
 use crate::link::{CHUNKS_MAX, Chunks, CloseReason, Machine};
 use crate::time::{Clock, Instant, Now};
@@ -77,7 +77,7 @@ where
         .await
     };
     let now = clock.now();
-    step(shared, |shell: &mut L| shell.machine().handle_closed(now, reason));
+    step(shared, &mut Wakes::new(), |shell: &mut L| shell.machine().handle_closed(now, reason));
     if reason == CloseReason::Local {
         close(&mut writer, clock, limits).await;
     }
@@ -112,6 +112,7 @@ where
 {
     // What was read and not taken is `window[start..end]`.
     let (mut start, mut end, mut reads) = (0, 0, 0);
+    let wakes = &mut Wakes::new();
     loop {
         if start > 0 {
             window.copy_within(start..end, 0);
@@ -128,7 +129,8 @@ where
         while start < end {
             let pending = window.get(start..end).unwrap_or_default();
             let now = clock.now();
-            let received = step(shared, |shell: &mut L| shell.machine().handle_bytes(now, pending));
+            let received =
+                step(shared, wakes, |shell: &mut L| shell.machine().handle_bytes(now, pending));
             let received = match received {
                 Ok(received) => received,
                 Err(error) => return CloseReason::Frame(error),
@@ -143,7 +145,8 @@ where
                 Err(reason) => return reason,
             }
             let now = clock.now();
-            let handled = step(shared, |shell: &mut L| shell.machine().handle_body(now, body));
+            let handled =
+                step(shared, wakes, |shell: &mut L| shell.machine().handle_body(now, body));
             if let Err(error) = handled {
                 return CloseReason::Frame(error);
             }
@@ -202,10 +205,11 @@ where
     C: AsyncClock,
 {
     let mut chunks = Chunks::new();
+    let wakes = &mut Wakes::new();
     let mut sleeping = pin!(None);
     let mut alarm = Alarm::new(clock, |at| clock.sleep_until(at), sleeping.as_mut());
     loop {
-        let next = poll_fn(|context| poll_next(shared, &mut chunks, &mut alarm, context));
+        let next = poll_fn(|context| poll_next(shared, wakes, &mut chunks, &mut alarm, context));
         if let Some(reason) = next.await {
             return reason;
         }
@@ -213,7 +217,7 @@ where
             let written = {
                 let pieces = Pieces::of(&chunks);
                 let writing = pin!(writer.write_chunks(pieces.as_slice()));
-                in_time(shared, writing, &mut alarm, limits).await
+                in_time(shared, wakes, writing, &mut alarm, limits).await
             };
             let bytes = match written {
                 Some(Ok(bytes)) if bytes > 0 => chunks.advance(bytes),
@@ -222,7 +226,7 @@ where
             };
             // Under the same lock comes what has been queued in the meantime.
             let now = clock.now();
-            step(shared, |shell: &mut L| {
+            step(shared, wakes, |shell: &mut L| {
                 let machine = shell.machine();
                 machine.handle_written(now, bytes);
                 if chunks.is_empty() {
@@ -231,7 +235,7 @@ where
             });
         }
         let flushing = pin!(writer.flush());
-        match in_time(shared, flushing, &mut alarm, limits).await {
+        match in_time(shared, wakes, flushing, &mut alarm, limits).await {
             Some(Ok(())) => {}
             Some(Err(_)) => return CloseReason::Write,
             None => return CloseReason::WriteTimeout,
@@ -249,6 +253,7 @@ enum Next {
 /// Waits for something to write, which is in `chunks` then, or for a reason to close the link.
 fn poll_next<L, S, C, M, F>(
     shared: &S,
+    wakes: &mut Wakes,
     chunks: &mut Chunks<<L::Machine as Machine>::Chunk>,
     alarm: &mut Alarm<'_, C, M, F>,
     context: &mut Context<'_>,
@@ -262,7 +267,7 @@ where
 {
     loop {
         let now = alarm.now();
-        let next = step(shared, |shell: &mut L| {
+        let next = step(shared, wakes, |shell: &mut L| {
             let machine = shell.machine();
             handle_timeout(machine, now);
             machine.poll_transmit(now, chunks);
@@ -291,6 +296,7 @@ where
 /// run in the meantime.
 async fn in_time<L, S, C, M, F, T>(
     shared: &S,
+    wakes: &mut Wakes,
     mut doing: Pin<&mut T>,
     alarm: &mut Alarm<'_, C, M, F>,
     limits: &LinkLimits,
@@ -314,7 +320,7 @@ where
             if deadline.is_some_and(|at| at <= now.at) {
                 return Poll::Ready(None);
             }
-            let until = step(shared, |shell: &mut L| {
+            let until = step(shared, wakes, |shell: &mut L| {
                 let machine = shell.machine();
                 handle_timeout(machine, now);
                 machine.poll_timeout()

@@ -184,21 +184,23 @@ impl Default for Wakes {
 }
 
 /// Calls `act` with the shell, then wakes those who can go on because of it.
+///
+/// `wakes` is room that the caller keeps, because making and dropping it would cost more than most
+/// steps do.
 #[inline]
-pub(super) fn step<L, S, O>(shared: &S, act: impl FnOnce(&mut L) -> O) -> O
+pub(super) fn step<L, S, O>(shared: &S, wakes: &mut Wakes, act: impl FnOnce(&mut L) -> O) -> O
 where
     L: Shell,
     S: Shared<L>,
 {
-    let mut wakes = Wakes::new();
     let outcome = shared.with(|shell| {
         let outcome = act(shell);
-        shell.collect(&mut wakes);
+        shell.collect(wakes);
         outcome
     });
     while wakes.is_full() {
         wakes.wake();
-        shared.with(|shell| shell.collect(&mut wakes));
+        shared.with(|shell| shell.collect(wakes));
     }
     wakes.wake();
     outcome

@@ -65,9 +65,18 @@ impl<const BITS: u32, const BUCKETS: usize> LogHistogram<BITS, BUCKETS> {
     /// Counts one value.
     #[inline]
     pub fn observe(&mut self, value: u64) {
+        self.observe_many(value, 1);
+    }
+
+    /// Counts the same value `times` times.
+    #[inline]
+    pub fn observe_many(&mut self, value: u64, times: u64) {
+        if times == 0 {
+            return;
+        }
         let index = index(BITS, value).min(BUCKETS - 1);
-        self.counts[index] = self.counts[index].wrapping_add(1);
-        self.sum = self.sum.saturating_add(value);
+        self.counts[index] = self.counts[index].wrapping_add(times);
+        self.sum = self.sum.saturating_add(value.saturating_mul(times));
         self.min = self.min.min(value);
         self.max = self.max.max(value);
     }
@@ -235,6 +244,17 @@ mod tests {
         assert_eq!(histogram.bucket(last).upper, None);
         assert_eq!(histogram.quantile(1.0), Some(u64::MAX as f64));
         assert_eq!(histogram.sum(), u64::MAX);
+    }
+
+    #[test]
+    fn many_of_a_value_are_as_good_as_one_after_the_other() {
+        let (mut many, mut single) = (LatencyHistogram::new(), LatencyHistogram::new());
+        for (value, times) in [(7, 3), (70_000, 1), (9, 0)] {
+            many.observe_many(value, times);
+            (0..times).for_each(|_| single.observe(value));
+        }
+        assert_eq!(many, single);
+        assert_eq!(many.max(), Some(70_000));
     }
 
     #[test]

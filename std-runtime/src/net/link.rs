@@ -94,24 +94,30 @@ pub fn spawn_link<L, B>(
     L::Machine: Machine<Body: Send, Chunk: Send + Sync>,
     B: Backend,
 {
-    let clock = BackendClock::new(backend.clone());
     let mut window: Box<[u8]> = vec![0; window_bytes].into_boxed_slice();
+    // Made here, so that it is there even if the task is dropped before it has run.
+    let mut link = Driven { shared, clock: BackendClock::new(backend.clone()), ended: false };
     backend.spawn(async move {
-        let link = Abandon { shared: &*shared, clock: &clock };
+        // The whole of it, not its fields one by one: dropping it is what counts.
+        let link = &mut link;
         let (reader, writer) = (FuturesIo(reader), FuturesIo(writer));
-        run_link(link.shared, reader, writer, &mut window, link.clock, &limits).await;
-        core::mem::forget(link);
+        run_link(&*link.shared, reader, writer, &mut window, &link.clock, &limits).await;
+        link.ended = true;
     });
 }
 
-/// Tells the machine if its driver is dropped.
-struct Abandon<'l, L: Shell, C: Clock> {
-    shared: &'l Locked<L>,
-    clock: &'l C,
+/// A link with a driver; tells its machine if that is dropped.
+struct Driven<L: Shell, C: Clock> {
+    shared: Arc<Locked<L>>,
+    clock: C,
+    ended: bool,
 }
 
-impl<L: Shell, C: Clock> Drop for Abandon<'_, L, C> {
+impl<L: Shell, C: Clock> Drop for Driven<L, C> {
     fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
         let now = self.clock.now();
         let mut wakes = Wakes::new();
         self.shared.with(|shell| {

@@ -202,9 +202,8 @@ impl<H: Correlate> RequestLink<H> {
     pub fn status(&self) -> RequestStatus {
         self.shell.with(|shell| {
             let machine = &shell.machine;
-            let in_flight = machine.counters().in_flight.get();
             RequestStatus {
-                in_flight: usize::try_from(in_flight).unwrap_or(0),
+                in_flight: usize::try_from(machine.in_flight()).unwrap_or(usize::MAX),
                 in_flight_max: machine.in_flight_max(),
                 free_places: machine.free_places(),
                 waiting: shell.queue.len(),
@@ -217,7 +216,7 @@ impl<H: Correlate> RequestLink<H> {
     /// What was counted: a snapshot of one moment.
     #[must_use]
     pub fn counters(&self) -> RequestCounters {
-        self.shell.with(|shell| shell.machine.counters().clone())
+        self.shell.with(|shell| shell.machine.counters())
     }
 }
 

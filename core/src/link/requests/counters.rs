@@ -36,7 +36,7 @@ pub struct RequestCounters {
     pub bytes_in: Counter,
     /// Bytes that were written.
     pub bytes_out: Counter,
-    /// Requests that have no outcome yet.
+    /// Requests that have no outcome yet; the peak counts those as well whose outcome nobody took.
     pub in_flight: PeakGauge,
     /// From the first look at the clock after a request was accepted to its answer.
     pub latency_us: LatencyHistogram,

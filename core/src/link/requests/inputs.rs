@@ -48,12 +48,31 @@ impl<H: Correlate, B: BufferSource> Requests<'_, H, B> {
 
     #[inline]
     fn handle_answer(&mut self, at: Instant, id: u32, frame: &[u8]) {
-        if !self.is_waiting(id) {
-            self.count_late(id);
-            return;
+        match self.places.find(id) {
+            Some(place) if place.state == State::Waiting => {
+                let latency_us = at.us_since(place.stamped);
+                let Some(answer) = copy_of(&self.buffers, frame) else {
+                    self.finish(at, id, None, frame.len());
+                    return;
+                };
+                (place.state, place.answer) = (State::Answered, Some(answer));
+                self.places.complete(id);
+                self.counters.answered.increment();
+                self.observe(latency_us);
+            }
+            _ => self.count_late(id),
         }
-        let answer = copy_of(&self.buffers, frame);
-        self.finish(at, id, answer, frame.len());
+    }
+
+    #[inline]
+    fn observe(&mut self, latency_us: u64) {
+        self.timeout.observe(latency_us);
+        let (count, same_us) = &mut self.latencies;
+        if latency_us != *same_us {
+            self.counters.latency_us.observe_many(*same_us, *count);
+            (*count, *same_us) = (0, latency_us);
+        }
+        *count += 1;
     }
 
     #[inline]
@@ -71,24 +90,20 @@ impl<H: Correlate, B: BufferSource> Requests<'_, H, B> {
     }
 
     /// The request `id`, which waits, is answered; `None` where there is no memory for the answer.
-    #[inline]
     fn finish(&mut self, at: Instant, id: u32, answer: Option<Lease<B::Ref>>, bytes: usize) {
         let Some(place) = self.places.find(id) else {
             return;
         };
         let latency_us = at.us_since(place.stamped);
         if answer.is_some() {
-            place.state = State::Answered;
-            place.answer = answer;
+            (place.state, place.answer) = (State::Answered, answer);
             self.counters.answered.increment();
         } else {
             (place.state, place.answer_bytes) = (State::NoBuffer, bytes);
             self.counters.without_buffer.increment();
         }
         self.places.complete(id);
-        self.counters.in_flight.subtract(1);
-        self.counters.latency_us.observe(latency_us);
-        self.timeout.observe(latency_us);
+        self.observe(latency_us);
     }
 
     fn keep_unsolicited(&mut self, lease: Lease<B::Ref>) {
@@ -224,7 +239,6 @@ impl<H: Correlate, B: BufferSource> Machine for Requests<'_, H, B> {
         });
         self.earliest = earliest;
         self.counters.timed_out.add(timed_out);
-        self.counters.in_flight.subtract(timed_out as i64);
         if timed_out > 0 {
             self.timeout.observe_timeout();
         }
@@ -239,13 +253,13 @@ impl<H: Correlate, B: BufferSource> Machine for Requests<'_, H, B> {
     }
 
     fn poll_close(&self) -> Option<CloseReason> {
-        let drained = self.counters.in_flight.get() == 0 && self.outgoing.is_written();
-        (self.closing && drained).then_some(CloseReason::Local)
+        let drained = self.in_flight() == 0 && self.outgoing.is_written();
+        (!self.open && drained).then_some(CloseReason::Local)
     }
 
     fn handle_closed(&mut self, now: Now, reason: CloseReason) {
         self.stamp(now.at);
-        self.closed = Some(reason);
+        (self.open, self.closed) = (false, Some(reason));
         let handed_out = self.outgoing.handed_out();
         let mut closed = 0;
         self.places.judge(|place| {
@@ -254,7 +268,6 @@ impl<H: Correlate, B: BufferSource> Machine for Requests<'_, H, B> {
             Some(State::Closed)
         });
         self.counters.closed.add(closed);
-        self.counters.in_flight.subtract(closed as i64);
         self.earliest = Instant::NEVER;
         self.outgoing.clear();
         (self.body_for, self.skip) = (None, 0);

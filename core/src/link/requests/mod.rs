@@ -98,9 +98,13 @@ pub struct Requests<'s, H, B: BufferSource> {
     body_for: Option<FrameKind>,
     /// Bytes of a frame that nobody wants and that have not come yet.
     skip: usize,
-    closing: bool,
+    /// Takes requests: it is neither closing nor closed.
+    open: bool,
     closed: Option<CloseReason>,
     counters: RequestCounters,
+    /// Latencies that came one after the other and are the same, as all of one write and one read
+    /// are: how many, and what they are.
+    latencies: (u64, u64),
 }
 
 impl<'s, H: Correlate, B: BufferSource> Requests<'s, H, B> {
@@ -127,9 +131,10 @@ impl<'s, H: Correlate, B: BufferSource> Requests<'s, H, B> {
             earliest: Instant::NEVER,
             body_for: None,
             skip: 0,
-            closing: false,
+            open: true,
             closed: None,
             counters: RequestCounters::default(),
+            latencies: (0, 0),
         })
     }
 
@@ -199,11 +204,12 @@ impl<'s, H: Correlate, B: BufferSource> Requests<'s, H, B> {
 
     #[inline]
     fn check_open(&mut self) -> Result<(), SubmitRefused> {
-        match self.closed {
-            None if !self.closing => Ok(()),
-            None => Err(self.refuse(SubmitRefused::Closing)),
-            Some(reason) => Err(self.refuse(SubmitRefused::Closed(reason))),
-        }
+        if self.open { Ok(()) } else { Err(self.refuse_closed()) }
+    }
+
+    #[cold]
+    fn refuse_closed(&mut self) -> SubmitRefused {
+        self.refuse(self.closed.map_or(SubmitRefused::Closing, SubmitRefused::Closed))
     }
 
     #[cold]
@@ -238,7 +244,6 @@ impl<'s, H: Correlate, B: BufferSource> Requests<'s, H, B> {
         let timeout_us = timeout_us.map_or(0, |us| us.max(1));
         self.places.occupy(timeout_us, self.outgoing.accepted());
         self.counters.sent.increment();
-        self.counters.in_flight.add(1);
         Ticket { id }
     }
 
@@ -256,22 +261,30 @@ impl<'s, H: Correlate, B: BufferSource> Requests<'s, H, B> {
     #[inline]
     #[must_use]
     pub fn take(&mut self, ticket: Ticket) -> Option<Result<Lease<B::Ref>, NoAnswer>> {
+        match self.places.take_answer(ticket.id) {
+            Some(answer) => Some(Ok(answer)),
+            None => self.take_failed(ticket),
+        }
+    }
+
+    /// As [`take`](Self::take), where there is no answer.
+    fn take_failed(&mut self, ticket: Ticket) -> Option<Result<Lease<B::Ref>, NoAnswer>> {
         let Some(place) = self.places.find(ticket.id) else {
             return Some(Err(NoAnswer::Unknown));
         };
         let maybe_sent = place.maybe_sent;
-        let outcome = match place.state {
+        let error = match place.state {
             State::Free | State::Unstamped | State::Waiting => return None,
-            State::Answered => place.answer.take().ok_or(NoAnswer::Unknown),
-            State::NoBuffer => Err(NoAnswer::NoBuffer { answer_bytes: place.answer_bytes }),
-            State::TimedOut => Err(NoAnswer::TimedOut { maybe_sent }),
+            State::Answered => NoAnswer::Unknown,
+            State::NoBuffer => NoAnswer::NoBuffer { answer_bytes: place.answer_bytes },
+            State::TimedOut => NoAnswer::TimedOut { maybe_sent },
             State::Closed => {
                 let reason = self.closed.unwrap_or(CloseReason::Abandoned);
-                Err(NoAnswer::Closed { reason, maybe_sent })
+                NoAnswer::Closed { reason, maybe_sent }
             }
         };
         self.places.release(ticket.id);
-        Some(outcome)
+        Some(Err(error))
     }
 
     /// Gives a request up, whatever has become of it: its place is free, and an answer is dropped
@@ -282,7 +295,6 @@ impl<'s, H: Correlate, B: BufferSource> Requests<'s, H, B> {
         };
         if matches!(place.state, State::Unstamped | State::Waiting) {
             self.counters.abandoned.increment();
-            self.counters.in_flight.subtract(1);
         }
         self.places.release(ticket.id);
     }
@@ -303,7 +315,7 @@ impl<'s, H: Correlate, B: BufferSource> Requests<'s, H, B> {
     /// Takes no more requests, and wants the link closed as soon as all have an outcome and all is
     /// written.
     pub fn close(&mut self) {
-        self.closing = true;
+        self.open = false;
     }
 
     /// Which place a request has, from 0: for tables beside the machine.
@@ -338,7 +350,7 @@ impl<'s, H: Correlate, B: BufferSource> Requests<'s, H, B> {
     #[inline]
     #[must_use]
     pub const fn is_open(&self) -> bool {
-        !self.closing && self.closed.is_none()
+        self.open
     }
 
     /// Why the link is closed, once it is.
@@ -353,10 +365,27 @@ impl<'s, H: Correlate, B: BufferSource> Requests<'s, H, B> {
         self.timeout.us()
     }
 
+    /// Requests that have no outcome yet.
+    #[must_use]
+    pub const fn in_flight(&self) -> u64 {
+        let counters = &self.counters;
+        let ended = counters.answered.get()
+            + counters.timed_out.get()
+            + counters.abandoned.get()
+            + counters.closed.get()
+            + counters.without_buffer.get();
+        counters.sent.get() - ended
+    }
+
     /// What was counted.
     #[must_use]
-    pub const fn counters(&self) -> &RequestCounters {
-        &self.counters
+    pub fn counters(&self) -> RequestCounters {
+        let mut counters = self.counters.clone();
+        counters.in_flight.set(self.places.taken_max() as i64);
+        counters.in_flight.set(self.in_flight() as i64);
+        let (count, latency_us) = self.latencies;
+        counters.latency_us.observe_many(latency_us, count);
+        counters
     }
 
     /// Where the buffers come from.
@@ -366,10 +395,10 @@ impl<'s, H: Correlate, B: BufferSource> Requests<'s, H, B> {
     }
 }
 
-impl<H, B: BufferSource> fmt::Debug for Requests<'_, H, B> {
+impl<H: Correlate, B: BufferSource> fmt::Debug for Requests<'_, H, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Requests")
-            .field("in_flight", &self.counters.in_flight.get())
+            .field("in_flight", &self.in_flight())
             .field("queued_bytes", &self.outgoing.queued_bytes())
             .field("closed", &self.closed)
             .finish_non_exhaustive()

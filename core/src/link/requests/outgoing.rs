@@ -102,15 +102,20 @@ impl<'s, R: PoolRef> Outgoing<'s, R> {
             Some(open) if open.spare() >= needed => open,
             _ => self.reopen(buffers, needed)?,
         };
-        let start = open.len();
-        // Both fit: there is room for their sum.
-        let _ = open.extend_from_slice(head);
-        let _ = open.extend_from_slice(body);
-        let front = open.get_mut(start..start + head.len()).unwrap_or_default();
-        if let Err(error) = complete(header, id, front, frame_bytes) {
-            open.truncate(start);
-            return Err(error);
+        // Both fit: there is room for their sum. Only what is committed is ever seen.
+        let Some((front, rest)) = open.dirty_mut().split_at_mut_checked(head.len()) else {
+            return Err(self.backlog());
+        };
+        let Some(rest) = rest.get_mut(..body.len()) else {
+            return Err(self.backlog());
+        };
+        front.copy_from_slice(head);
+        rest.copy_from_slice(body);
+        header.write_length(frame_bytes, front)?;
+        if let Some(id) = id {
+            header.write_id(id, front)?;
         }
+        let _ = open.commit(needed);
         self.accepted += needed as u64;
         Ok(())
     }
@@ -226,19 +231,4 @@ impl<'s, R: PoolRef> Outgoing<'s, R> {
         self.ring.iter_mut().for_each(|chunk| *chunk = None);
         self.len = 0;
     }
-}
-
-/// Puts length and id into a head.
-#[inline]
-fn complete<H: Correlate>(
-    header: &H,
-    id: Option<u32>,
-    head: &mut [u8],
-    frame_bytes: usize,
-) -> Result<(), SubmitRefused> {
-    header.write_length(frame_bytes, head)?;
-    if let Some(id) = id {
-        header.write_id(id, head)?;
-    }
-    Ok(())
 }

@@ -99,8 +99,9 @@ pub(super) struct Places<'s, R: PoolRef> {
     free: List,
     unstamped: List,
     completed: List,
-    /// Places that are not free.
+    /// Places that are not free, and the most that ever were.
     taken: usize,
+    taken_max: usize,
     /// No place at or above this index was ever used: scans stop there.
     used_end: usize,
 }
@@ -118,8 +119,16 @@ impl<'s, R: PoolRef> Places<'s, R> {
             *place = RequestPlace { id: index, ..RequestPlace::new() };
         }
         let [free, unstamped, completed] = [List::EMPTY; 3];
-        let mut all =
-            Self { places, index_mask, free, unstamped, completed, taken: 0, used_end: 0 };
+        let mut all = Self {
+            places,
+            index_mask,
+            free,
+            unstamped,
+            completed,
+            taken: 0,
+            taken_max: 0,
+            used_end: 0,
+        };
         for index in 0..len as u32 {
             all.free = all.with_back(all.free, index);
         }
@@ -135,6 +144,11 @@ impl<'s, R: PoolRef> Places<'s, R> {
     #[inline]
     pub(super) const fn taken(&self) -> usize {
         self.taken
+    }
+
+    /// The most that were ever taken at once.
+    pub(super) const fn taken_max(&self) -> usize {
+        self.taken_max
     }
 
     /// The index in an id.
@@ -173,7 +187,24 @@ impl<'s, R: PoolRef> Places<'s, R> {
         (place.state, place.timeout_us, place.end) = (State::Unstamped, timeout_us, end);
         self.unstamped = self.with_back(self.unstamped, index);
         self.taken += 1;
+        self.taken_max = self.taken_max.max(self.taken);
         self.used_end = self.used_end.max(index as usize + 1);
+    }
+
+    /// The answer of the request `id`, whose place is free then; `None` where it has none.
+    #[inline]
+    pub(super) fn take_answer(&mut self, id: u32) -> Option<Lease<R>> {
+        let index = id & self.index_mask;
+        let place = self.places.get_mut(index as usize)?;
+        if place.id != id || place.state != State::Answered {
+            return None;
+        }
+        let answer = place.answer.take();
+        if self.completed.head == index || place.previous != NONE {
+            self.completed = self.without(self.completed, index);
+        }
+        self.free(index, false);
+        answer
     }
 
     /// Frees the place of a request that is in no list. The next one there has another id.
@@ -188,7 +219,6 @@ impl<'s, R: PoolRef> Places<'s, R> {
         };
         place.id = place.id.wrapping_add(generation);
         place.state = State::Free;
-        place.answer = None;
         self.taken -= 1;
         if may_be_answered {
             self.free = self.with_back(self.free, index);
@@ -202,12 +232,12 @@ impl<'s, R: PoolRef> Places<'s, R> {
     }
 
     /// Frees the place of the request `id`, whichever list it is in.
-    #[inline]
     pub(super) fn release(&mut self, id: u32) {
         let index = self.index(id);
-        let Some(place) = self.places.get(index as usize) else {
+        let Some(place) = self.places.get_mut(index as usize) else {
             return;
         };
+        place.answer = None;
         let state = place.state;
         if state == State::Unstamped {
             self.unstamped = self.without(self.unstamped, index);
@@ -289,6 +319,7 @@ impl<'s, R: PoolRef> Places<'s, R> {
     }
 
     /// The list without a place that is in it.
+    #[cold]
     fn without(&mut self, list: List, index: u32) -> List {
         let Some(place) = self.places.get_mut(index as usize) else {
             return list;
