@@ -99,7 +99,7 @@ fn two_threads(criterion: &mut Criterion) {
 /// Waits for the other thread: spins, and gives way where that one does not even run.
 fn wait(spins: &mut u32) {
     *spins += 1;
-    if *spins % 1_024 == 0 {
+    if spins.is_multiple_of(1_024) {
         thread::yield_now();
     } else {
         core::hint::spin_loop();
