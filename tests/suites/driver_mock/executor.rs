@@ -70,9 +70,11 @@ impl AsyncClock for VirtualClock {
     }
 }
 
+type Task = Pin<Box<dyn Future<Output = ()>>>;
+
 /// Runs tasks to their end. Panics where nobody can go on any more: a wake-up was lost.
 pub(crate) struct Executor {
-    tasks: Vec<(Pin<Box<dyn Future<Output = ()>>>, Arc<Flag>)>,
+    tasks: Vec<(Task, Arc<Flag>)>,
     clock: Rc<VirtualClock>,
     pub(crate) polls: usize,
 }
