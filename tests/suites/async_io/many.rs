@@ -19,6 +19,9 @@ use turbopump_std::net::async_io::{
 use crate::connections::{Census, Connection, Habit};
 use crate::{chunk, on_every_backend, room};
 
+/// A task and its number.
+type Pending = (u64, Pin<Box<dyn Future<Output = Finished<Connection>> + Send>>);
+
 const TASKS: u64 = 100_000;
 const SUBMITTERS: u64 = 8;
 const SEED: u64 = 0x5EED;
@@ -110,8 +113,7 @@ async fn submit_share(
     let mut random = SplitMix64::new(SEED + submitter);
     let mut below = move |bound: u64| random.below(bound);
     let callback: Arc<dyn OnFinished<Connection>> = Arc::<Ledger>::clone(ledger);
-    let mut pending: Vec<(u64, Pin<Box<dyn Future<Output = Finished<Connection>> + Send>>)> =
-        Vec::new();
+    let mut pending: Vec<Pending> = Vec::new();
     let mut number = submitter;
     while number < TASKS {
         let habit = match below(100) {
@@ -164,7 +166,7 @@ async fn submit_share(
 
 /// Waits for one of the futures, drops one, after having asked it or not.
 async fn settle_some(
-    pending: &mut Vec<(u64, Pin<Box<dyn Future<Output = Finished<Connection>> + Send>>)>,
+    pending: &mut Vec<Pending>,
     ledger: &Ledger,
     below: &mut impl FnMut(u64) -> u64,
 ) {
