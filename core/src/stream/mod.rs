@@ -59,6 +59,7 @@
 
 mod config;
 mod counters;
+mod end;
 mod error;
 mod event;
 mod header;
