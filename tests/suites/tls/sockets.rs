@@ -48,6 +48,14 @@ macro_rules! on_every_backend {
                 smol::block_on(super::$story(turbopump::smol::Backend::new()));
             })*
         }
+        mod threads {
+            use turbopump_tests::threads::{Threads, block_on};
+
+            $(#[test]
+            fn $story() {
+                block_on(super::$story(Threads));
+            })*
+        }
     };
 }
 
