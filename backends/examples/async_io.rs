@@ -2,6 +2,8 @@
 //!
 //! `cargo run -p turbopump --features tokio,smol --example async_io`
 
+#![allow(clippy::std_instead_of_alloc, reason = "a program with std")]
+
 use core::error::Error;
 use core::time::Duration;
 use std::sync::Arc;

@@ -111,5 +111,5 @@ pub struct Listener(Async<TcpListener>);
 fn halves(stream: Async<TcpStream>, options: &SocketOptions) -> io::Result<(Reader, Writer)> {
     socket::set_options(SockRef::from(&stream), options)?;
     let socket = Arc::new(stream);
-    Ok((Reader::new(Arc::clone(&socket)), Writer(socket)))
+    Ok((Reader(Arc::clone(&socket)), Writer(socket)))
 }

@@ -1,7 +1,7 @@
 //! The two halves of a connection over one socket in smol's reactor.
 
 use ::core::pin::Pin;
-use ::core::task::{Context, Poll, ready};
+use ::core::task::{Context, Poll};
 use alloc::sync::Arc;
 use std::io::{IoSlice, IoSliceMut, Result};
 use std::net::{Shutdown, TcpStream};
@@ -11,33 +11,7 @@ use smol::Async;
 
 /// The half that reads.
 #[derive(Debug)]
-pub struct Reader {
-    socket: Arc<Async<TcpStream>>,
-    /// The last read took all that was there, so that another one would only hear so.
-    is_drained: bool,
-}
-
-impl Reader {
-    pub(super) const fn new(socket: Arc<Async<TcpStream>>) -> Self {
-        Self { socket, is_drained: false }
-    }
-
-    fn poll_with(
-        &mut self,
-        cx: &mut Context<'_>,
-        room: usize,
-        read: impl FnOnce(Pin<&mut &Async<TcpStream>>, &mut Context<'_>) -> Poll<Result<usize>>,
-    ) -> Poll<Result<usize>> {
-        if self.is_drained {
-            // Saves a system call for everybody who reads an answer to what was just written.
-            ready!(self.socket.poll_readable(cx))?;
-            self.is_drained = false;
-        }
-        let len = ready!(read(Pin::new(&mut &*self.socket), cx))?;
-        self.is_drained = len > 0 && len < room;
-        Poll::Ready(Ok(len))
-    }
-}
+pub struct Reader(pub(super) Arc<Async<TcpStream>>);
 
 /// The half that writes. Dropping it closes this direction, as closing it does.
 #[derive(Debug)]
@@ -49,7 +23,7 @@ impl AsyncRead for Reader {
         cx: &mut Context<'_>,
         into: &mut [u8],
     ) -> Poll<Result<usize>> {
-        self.get_mut().poll_with(cx, into.len(), |socket, cx| socket.poll_read(cx, into))
+        Pin::new(&mut &*self.0).poll_read(cx, into)
     }
 
     fn poll_read_vectored(
@@ -57,8 +31,7 @@ impl AsyncRead for Reader {
         cx: &mut Context<'_>,
         into: &mut [IoSliceMut<'_>],
     ) -> Poll<Result<usize>> {
-        let room = into.iter().map(|slice| slice.len()).sum();
-        self.get_mut().poll_with(cx, room, |socket, cx| socket.poll_read_vectored(cx, into))
+        Pin::new(&mut &*self.0).poll_read_vectored(cx, into)
     }
 }
 
