@@ -5,10 +5,14 @@
 
 extern crate alloc;
 
+use alloc::sync::Arc;
+use core::pin::Pin;
+use core::task::{Context, Poll};
 use std::alloc::System;
 use std::sync::mpsc;
 use std::thread;
 
+use futures_io::{AsyncRead, AsyncWrite};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use turbopump_core::alert::{Engine, Limits, Operator, Rule, Selector, Term};
 use turbopump_core::batch::{Accumulator, Batch, BatchConfig, BatchStorage, Outcome};
@@ -23,6 +27,9 @@ use turbopump_core::stats::{
 };
 use turbopump_core::time::{Instant, Now};
 use turbopump_std::memory::{BufferPool, Chunk, ObjectPool};
+use turbopump_std::net::async_io::{
+    AsyncIo, AsyncIoConfig, Finished, IoTask, OnFinished, TaskConnection,
+};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -56,6 +63,7 @@ fn main() {
         ("deflate and inflate", compression),
         ("counting", counting),
         ("judging and printing", judging),
+        ("async IO", async_io),
     ] {
         assert_eq!(count(), 0, "allocations after warming up: {name}");
         println!("{name}: no allocation");
@@ -220,5 +228,82 @@ fn judging() -> usize {
         page.clear();
         text::write_prometheus(&[&stats], &[], &mut page).expect("a string takes all");
         assert!(!page.is_empty());
+    })
+}
+
+/// A connection that is ready when it is asked the second time.
+struct Hesitant(bool);
+
+impl Hesitant {
+    fn poll(&mut self, cx: &Context<'_>, bytes: usize) -> Poll<std::io::Result<usize>> {
+        self.0 = !self.0;
+        if self.0 {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(bytes))
+    }
+}
+
+impl AsyncRead for Hesitant {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        out: &mut [u8],
+    ) -> Poll<std::io::Result<usize>> {
+        self.poll(cx, out.len())
+    }
+}
+
+impl AsyncWrite for Hesitant {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        self.poll(cx, bytes.len())
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl TaskConnection for Hesitant {}
+
+/// Tasks with a future and tasks with a callback, each through the queue, a worker and a waker.
+fn async_io() -> usize {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let backend = turbopump::tokio::Backend::on(runtime.handle().clone());
+    runtime.block_on(async {
+        let io = AsyncIo::start(&backend, &AsyncIoConfig::default()).unwrap();
+        let pool = BufferPool::standard();
+        let callback: Arc<dyn OnFinished<Hesitant>> =
+            Arc::new(|_: u64, finished: Finished<Hesitant>| assert!(finished.result.is_ok()));
+        let round = async |number| {
+            let mut lease = pool.acquire(64).unwrap();
+            lease.extend_from_slice(b"hello").unwrap();
+            let chunk = lease.freeze();
+            let task = IoTask::write(Hesitant(false), chunk.clone());
+            io.submit_with(task, number, Arc::clone(&callback)).unwrap();
+            let written = io.submit(IoTask::write(Hesitant(false), chunk)).unwrap().await;
+            let read = IoTask::read(written.connection.unwrap(), pool.acquire(64).unwrap());
+            assert!(io.submit(read).unwrap().await.result.unwrap() >= 64);
+        };
+        for number in 0..WARM_UP {
+            round(number).await;
+        }
+        let region = Region::new(ALLOCATOR);
+        for number in 0..ROUNDS {
+            round(number).await;
+        }
+        let change = region.change();
+        io.stop().await;
+        assert_eq!(io.stats().succeeded.get(), 3 * (WARM_UP + ROUNDS));
+        change.allocations + change.reallocations
     })
 }
