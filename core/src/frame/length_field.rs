@@ -209,6 +209,13 @@ impl Header for LengthField {
         } else {
             (value << self.shift).to_be_bytes()
         };
+        // The usual width is one store.
+        if let (Ok(four), Some(first)) =
+            (<&mut [u8; 4]>::try_from(&mut *field), eight.first_chunk())
+        {
+            *four = *first;
+            return Ok(());
+        }
         for (to, from) in field.iter_mut().zip(eight) {
             *to = from;
         }
