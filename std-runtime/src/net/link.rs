@@ -8,6 +8,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec;
 
+use futures_io::{AsyncRead, AsyncWrite};
 use turbopump_core::driver::{AsyncClock, LinkLimits, Shared, Shell, Wakes, run_link};
 use turbopump_core::link::{CloseReason, Machine};
 use turbopump_core::time::{Clock, Instant, Now};
@@ -78,21 +79,24 @@ impl<B: Backend> AsyncClock for BackendClock<B> {
     }
 }
 
-/// Runs a link as a task of `backend` until it closes.
+/// Runs a link as a task of `backend` until it closes: over its halves, or others, such as those
+/// of TLS.
 ///
 /// `window_bytes` are read at once; see [`run_link`]. Should the task be dropped before its end,
 /// because its runtime is, the machine is told so by [`CloseReason::Abandoned`].
-pub fn spawn_link<L, B>(
+pub fn spawn_link<L, B, R, W>(
     backend: &B,
     shared: Arc<Locked<L>>,
-    reader: B::Reader,
-    writer: B::Writer,
+    reader: R,
+    writer: W,
     window_bytes: usize,
     limits: LinkLimits,
 ) where
     L: Shell + Send + 'static,
     L::Machine: Machine<Body: Send, Chunk: Send + Sync>,
     B: Backend,
+    R: AsyncRead + Unpin + Send + 'static,
+    W: AsyncWrite + Unpin + Send + 'static,
 {
     let mut window: Box<[u8]> = vec![0; window_bytes].into_boxed_slice();
     // Made here, so that it is there even if the task is dropped before it has run.

@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use alloc::sync::Arc;
 
+use futures_io::{AsyncRead, AsyncWrite};
 use turbopump_core::driver::{LinkLimits, Shared};
 use turbopump_core::link::{
     CloseReason, Correlate, NoAnswer, RequestConfig, RequestCounters, RequestStorage, Requests,
@@ -62,6 +63,33 @@ impl Default for RequestLinkConfig {
 ///
 /// When the last handle is dropped, the link closes as by [`close`](Self::close), which nobody
 /// waits for then.
+///
+/// ```
+/// use core::net::SocketAddr;
+/// use core::time::Duration;
+/// use turbopump_core::frame::LengthField;
+/// use turbopump_core::link::IdField;
+/// use turbopump_std::backend::{Backend, SocketOptions};
+/// use turbopump_std::memory::BufferPool;
+/// use turbopump_std::net::{RequestLink, RequestLinkConfig};
+///
+/// async fn ask<B: Backend>(
+///     backend: &B,
+///     address: SocketAddr,
+/// ) -> Result<(), Box<dyn std::error::Error>> {
+///     // Four bytes of length, four bytes of correlation id, then whatever the peer understands.
+///     let protocol = IdField::big_endian(LengthField::big_endian_u32(1 << 20)?, 4);
+///     let halves = backend.dial(address, &SocketOptions::default()).await?;
+///     let (buffers, config) = (BufferPool::standard(), RequestLinkConfig::default());
+///     let link = RequestLink::over(backend, halves, protocol, buffers, &config)?;
+///
+///     let request = link.request(&[0; 8], b"ping").with_timeout(Duration::from_secs(1));
+///     let answer = request.await?;
+///     println!("{} bytes", answer[8..].len());
+///     link.close().await;
+///     Ok(())
+/// }
+/// ```
 pub struct RequestLink<H: Correlate> {
     shell: Arc<Locked<RequestShell<H>>>,
     buffers: BufferPool,
@@ -69,7 +97,8 @@ pub struct RequestLink<H: Correlate> {
 }
 
 impl<H: Correlate + Send + 'static> RequestLink<H> {
-    /// Requests over an open connection, whose task runs on `backend`.
+    /// Requests over an open connection, whose task runs on `backend`. The halves are the
+    /// backend's, or others over them, such as those of TLS.
     ///
     /// `protocol` says where length and correlation id are; all memory for frames comes from
     /// `buffers`.
@@ -77,13 +106,18 @@ impl<H: Correlate + Send + 'static> RequestLink<H> {
     /// # Errors
     ///
     /// Settings that cannot be meant.
-    pub fn over<B: Backend>(
+    pub fn over<B, R, W>(
         backend: &B,
-        (reader, writer): (B::Reader, B::Writer),
+        (reader, writer): (R, W),
         protocol: H,
         buffers: BufferPool,
         config: &RequestLinkConfig,
-    ) -> Result<Self, RequestsRefused> {
+    ) -> Result<Self, RequestsRefused>
+    where
+        B: Backend,
+        R: AsyncRead + Unpin + Send + 'static,
+        W: AsyncWrite + Unpin + Send + 'static,
+    {
         let RequestLinkConfig { in_flight_max, outgoing_max, unsolicited_max, .. } = *config;
         let storage = RequestStorage::on_heap(in_flight_max, outgoing_max, unsolicited_max);
         // A frame that is not read into memory of its own must fit the window.
