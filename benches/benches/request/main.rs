@@ -40,8 +40,17 @@ const PEERS: [(&str, MakePeer); 5] = [
     ("h2", h2_peer::make),
 ];
 
+/// One thread, or as many workers as `REQUEST_WORKERS` says.
 fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+    let workers = std::env::var("REQUEST_WORKERS").ok().map(|workers| workers.parse().unwrap());
+    let mut builder = match workers {
+        None => tokio::runtime::Builder::new_current_thread(),
+        Some(_) => tokio::runtime::Builder::new_multi_thread(),
+    };
+    if let Some(workers) = workers {
+        builder.worker_threads(workers);
+    }
+    builder.enable_all().build().unwrap()
 }
 
 fn request(criterion: &mut Criterion) {
