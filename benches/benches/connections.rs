@@ -383,6 +383,12 @@ fn sockets(criterion: &mut Criterion) {
     group.sample_size(20).measurement_time(Duration::from_secs(2));
 
     let pool = new_pool(1);
+    group.bench_function("get_reused", |b| {
+        b.iter(|| runtime.block_on(async { drop(pool.get().await.expect("one")) }));
+    });
+    group.bench_function("get_dialed", |b| {
+        b.iter(|| runtime.block_on(async { pool.get().await.expect("one").discard() }));
+    });
     group.bench_function("256_bytes_reusing", |b| {
         b.iter(|| runtime.block_on(async { ask(&mut pool.get().await.expect("one")).await }));
     });

@@ -384,7 +384,11 @@ impl<'s> Bookkeeping<'s> {
         self.free.push_front(&mut self.places, index);
     }
 
-    fn wants_dial(&self) -> bool {
+    /// True where one more connection is wanted and there is a place for it, though a pause may have
+    /// to end first.
+    #[must_use]
+    #[inline]
+    pub fn wants_dial(&self) -> bool {
         if self.closed || self.free.is_empty() {
             return false;
         }

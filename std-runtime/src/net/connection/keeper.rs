@@ -104,7 +104,7 @@ impl<B: Backend> Shared<B> {
         let counts = state.book.counts();
         let in_use = mem::replace(checkouts, counts.checkouts) != counts.checkouts;
         let due = state.book.poll_timeout();
-        let tick = in_use.then(|| now.plus_us(tick_us(&self.settings)));
+        let tick = in_use.then(|| now.plus_us(self.tick_us));
         let next = [due, tick].into_iter().flatten().min();
         // Without a tick ahead the coarse time would stand still.
         state.is_kept = in_use;
@@ -120,10 +120,12 @@ impl<B: Backend> Drop for Shared<B> {
     }
 }
 
-/// A second, or less where something else is to happen within a few seconds.
-fn tick_us(settings: &PoolSettings) -> u64 {
+/// How long the keeper stays away while the pool is in use: a second, or less where something is to
+/// happen within a few seconds.
+pub(super) fn tick_us(settings: &PoolSettings) -> u64 {
     let times = [
         Some(settings.check_after / 4).filter(|time| !time.is_zero()),
+        Some(settings.acquire_timeout / 8),
         settings.idle_max.map(|time| time / 4),
         settings.lifetime_max.map(|time| time / 4),
         Some(Duration::from_secs(1)),

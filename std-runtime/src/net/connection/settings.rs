@@ -37,7 +37,7 @@ pub struct PoolSettings {
     /// A connection that was idle for this time is checked before it is used again: 1 second.
     pub check_after: Duration,
     /// Who waits for a connection gets [`AcquireError::TimedOut`](super::AcquireError::TimedOut)
-    /// after this time: 10 seconds.
+    /// after this time, or up to an eighth later: 10 seconds.
     pub acquire_timeout: Duration,
     /// So many may wait at once: 1,024.
     pub waiting_max: u32,

@@ -21,7 +21,7 @@ use super::addresses::Addresses;
 use super::codec::Codecs;
 use super::dial::dial;
 use super::error::{DialCause, DialError, Phase};
-use super::keeper::Bell;
+use super::keeper::{Bell, tick_us};
 use super::live::Live;
 use super::settings::PoolSettings;
 use super::status::{IoCounts, PoolStatus};
@@ -36,6 +36,8 @@ pub(super) struct Shared<B: Backend> {
     pub(super) addresses: Addresses,
     pub(super) codecs: Codecs,
     pub(super) latency: Mutex<LatencyHistogram>,
+    /// How late the coarse time may be.
+    pub(super) tick_us: u64,
     /// Calls the keeper.
     pub(super) bell: Arc<Bell>,
     state: Mutex<State<B>>,
@@ -90,6 +92,7 @@ impl<B: Backend> Shared<B> {
             backend,
             endpoint,
             codecs: Codecs::new(&settings.compression),
+            tick_us: tick_us(&settings),
             settings,
             clock: SystemClock::new(),
             addresses: Addresses::default(),

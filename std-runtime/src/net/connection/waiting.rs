@@ -8,7 +8,6 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 use turbopump_core::link::pool::{Held, Outcome, Retired, WaitRefused, Waiter};
-use turbopump_core::time::Instant;
 
 use super::error::AcquireError;
 use super::handle::Connection;
@@ -120,8 +119,11 @@ impl<B: Backend> Future for Acquire<'_, B> {
             Ok(connection) => return Poll::Ready(Ok(connection)),
             Err(state) => state,
         };
-        let now: Instant = self.shared.exact_now(&mut state);
-        let waiter = match state.book.wait(now) {
+        let shared = self.shared;
+        let now = shared.coarse_now(&mut state);
+        // The coarse time may be this much late; nobody's time ends too early.
+        let waits_from = now.plus_us(shared.tick_us);
+        let waiter = match state.book.wait(waits_from) {
             Ok(waiter) => waiter,
             Err(WaitRefused::TooMany { waiting_max }) => {
                 return Poll::Ready(Err(AcquireError::TooManyWaiting { waiting_max }));
@@ -129,9 +131,12 @@ impl<B: Backend> Future for Acquire<'_, B> {
             Err(_) => return Poll::Ready(Err(AcquireError::Closed)),
         };
         state.waiters[waiter.index()] = Some(cx.waker().clone());
-        let shared = self.shared;
         self.waiter = Some(waiter);
-        shared.settle(state, now);
+        // As a rule all connections are in use and the keeper comes before anybody's time ends.
+        if state.book.wants_dial() || state.kept_until > waits_from {
+            let now = shared.exact_now(&mut state);
+            shared.settle(state, now);
+        }
         Poll::Pending
     }
 }
