@@ -11,8 +11,8 @@ use crate::time::{Instant, Now, US_PER_MS};
 
 /// Data up to this length is copied behind its header rather than written as a piece of its own.
 const GATHER_BYTES_MAX: usize = 1_024;
-/// What one turn of a stream may gather beside such data: a window and a header.
-const TURN_HEADERS_BYTES: usize = HEADER_BYTES * 2;
+/// What one turn of a stream may gather beside such data: a window, a header and an end.
+const TURN_HEADERS_BYTES: usize = HEADER_BYTES * 3;
 /// Pings of the peer's that can wait for their answers.
 const PONGS_MAX: usize = 8;
 /// When a pool that had no buffer is asked again.
@@ -369,17 +369,24 @@ impl<S: BufferSource> Streams<'_, S> {
         let Some(found) = self.table.get_mut(place) else {
             return;
         };
+        // The end is a frame of its own: hashicorp/yamux tells its reader of an end before it takes
+        // in the data that comes in the same frame, which is then lost.
+        let finishes = found.queued == 0 && found.has(Is::FINISHED) && !found.has(Is::FIN_SENT);
+        let unsaid = if data_bytes == 0 { flags } else { Flags::NONE };
+        let flags = if finishes { unsaid.with(Flags::FIN) } else { unsaid };
+        if finishes {
+            found.set(Is::FIN_SENT);
+        }
+        let goes_on = data_bytes > 0 && found.queued > 0 && found.window > 0;
+        if !flags.is_empty() {
+            sheet.gather(&control(FrameKind::WindowUpdate, flags, id, 0).encode());
+            self.count_sent(0);
+        }
+        if goes_on {
+            self.table.push(List::Ready, place);
+        }
         if data_bytes > 0 {
-            if found.queued > 0 && found.window > 0 {
-                self.table.push(List::Ready, place);
-            }
             self.tell(place, Is::WRITABLE);
-        } else {
-            let flags = flags.with(found.finishes_with(0));
-            if !flags.is_empty() {
-                sheet.gather(&control(FrameKind::WindowUpdate, flags, id, 0).encode());
-                self.count_sent(0);
-            }
         }
         self.vacate_if_over(place);
     }
@@ -396,7 +403,6 @@ impl<S: BufferSource> Streams<'_, S> {
         if bytes == 0 {
             return 0;
         }
-        let flags = flags.with(found.finishes_with(bytes));
         let header = data_header(flags, found.id, bytes).encode();
         if bytes <= gather_bytes_max {
             sheet.gather(&header);
@@ -462,16 +468,6 @@ impl<R: PoolRef> super::place::StreamPlace<R> {
             let _ = self.send.push_front(Segment::Chunk(chunk));
         }
         Framed::Apart(front)
-    }
-
-    /// `FIN`, where nothing follows the `bytes` that are sent now.
-    fn finishes_with(&mut self, bytes: usize) -> Flags {
-        let last = self.queued == bytes && self.has(Is::FINISHED) && !self.has(Is::FIN_SENT);
-        if last {
-            self.set(Is::FIN_SENT);
-            return Flags::FIN;
-        }
-        Flags::NONE
     }
 }
 

@@ -214,8 +214,13 @@ func echo(session *yamux.Session, number, bytes int, open *sync.WaitGroup) error
 	if err != nil {
 		return fmt.Errorf("stream %d: %w", number, err)
 	}
-	if string(received) != string(sent) {
-		return fmt.Errorf("stream %d: wrong bytes", number)
+	if len(received) != len(sent) {
+		return fmt.Errorf("stream %d: %d bytes came back, not %d", number, len(received), len(sent))
+	}
+	for at, expected := range sent {
+		if received[at] != expected {
+			return fmt.Errorf("stream %d: wrong byte at %d", number, at)
+		}
 	}
 	return <-wrote
 }

@@ -131,6 +131,24 @@ fn a_wider_window_is_granted_as_a_stream_begins() {
     assert_eq!((header.flags, header.length), (Flags::ACK, 1_000_000 - INITIAL_WINDOW_BYTES));
 }
 
+/// hashicorp/yamux loses data that comes in the frame that ends a stream.
+#[test]
+fn the_end_of_a_stream_is_a_frame_of_its_own() {
+    for len in [1, 1_000, 16_384, 70_000] {
+        let mut client = end(&config(|_| ()), Role::Client, &pool(), Now::default());
+        let (first, second) = (client.open().unwrap(), client.open().unwrap());
+        for key in [first, second] {
+            let taken = client.write(key, &vec![1; len]);
+            assert!(matches!(taken, Poll::Ready(Ok(taken)) if taken > 0));
+            client.finish(key).unwrap();
+        }
+        let headers = headers(&mut client);
+        let ends = headers.iter().filter(|header| header.flags.has(Flags::FIN));
+        let ends: Vec<_> = ends.map(|header| (header.kind, header.stream)).collect();
+        assert_eq!(ends, [(FrameKind::WindowUpdate, 1), (FrameKind::WindowUpdate, 3)]);
+    }
+}
+
 #[test]
 fn half_closed_streams_go_on_in_the_other_direction() {
     let config = config(|_| ());

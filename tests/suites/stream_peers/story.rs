@@ -55,6 +55,20 @@ pub(crate) fn spawn<B: Backend, T: Send + 'static>(
     async move { wait.recv().await.expect("the task does not panic") }
 }
 
+/// Says what is wrong with what came back.
+fn check(stream: usize, received: &[u8], sent: &[u8]) {
+    assert_eq!(received.len(), sent.len(), "bytes on stream {stream}");
+    if let Some(at) = received.iter().zip(sent).position(|(received, sent)| received != sent) {
+        let differing = received.iter().zip(sent).filter(|(received, sent)| received != sent);
+        panic!(
+            "stream {stream} at {at}: {:?} for {:?}; {} bytes differ",
+            &received[at..sent.len().min(at + 16)],
+            &sent[at..sent.len().min(at + 16)],
+            differing.count(),
+        );
+    }
+}
+
 /// What the streams of one server share.
 #[derive(Clone)]
 pub(crate) struct Server {
@@ -175,5 +189,5 @@ async fn echo<S: AnyStream, F: Future<Output = S>>(
         reader.read_to_end(&mut received).await.expect("all of it");
     };
     smol::future::zip(writing, reading).await;
-    assert!(received == sent, "wrong bytes on stream {number}");
+    check(number, &received, &sent);
 }
