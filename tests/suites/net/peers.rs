@@ -11,7 +11,6 @@ use std::time::Instant;
 
 use socket2::{Domain, SockRef, Socket, Type};
 use turbopump_std::backend::{Backend, Endpoint};
-use turbopump_std::net::PoolSettings;
 
 /// A server that does the same with each connection; ends with the process.
 pub(crate) struct Peer {
@@ -94,9 +93,9 @@ impl Peer {
         self.accepted.load(Ordering::SeqCst)
     }
 
-    /// Waits until so many connections are open.
-    pub(crate) async fn wait_for_open<B: Backend>(&self, backend: &B, count: usize) {
-        while self.open.load(Ordering::SeqCst) != count {
+    /// Waits until so many connections have been accepted and so many of them are open.
+    pub(crate) async fn wait_for<B: Backend>(&self, backend: &B, accepted: usize, open: usize) {
+        while self.accepted() < accepted || self.open.load(Ordering::SeqCst) != open {
             backend.sleep_until(Instant::now() + Duration::from_millis(1)).await;
         }
     }
@@ -132,16 +131,5 @@ impl BlackHole {
     }
 }
 
-/// With all time-outs that a test may wait for at 50 ms.
-pub(crate) fn impatient() -> PoolSettings {
-    let mut settings = PoolSettings::default();
-    settings.acquire_timeout = SHORT;
-    settings.connect_timeout = SHORT;
-    settings.tls_timeout = SHORT;
-    settings.read_timeout = SHORT;
-    settings.write_timeout = SHORT;
-    settings.backoff_min = Duration::from_millis(1);
-    settings
-}
-
+/// A time-out that a test waits for.
 pub(crate) const SHORT: Duration = Duration::from_millis(50);

@@ -12,7 +12,7 @@ use turbopump_std::backend::Backend;
 use turbopump_std::net::{AcquireError, Connection, ConnectionPool, Phase, PoolSettings};
 
 use crate::on_every_backend;
-use crate::peers::{Peer, SHORT, impatient, refused};
+use crate::peers::{Peer, SHORT, refused};
 
 on_every_backend![
     connections_are_used_again,
@@ -117,11 +117,12 @@ async fn who_waits_is_served_in_order<B: Backend>(backend: B) {
 
 async fn waiting_ends_in_time<B: Backend>(backend: B) {
     let peer = Peer::echo();
-    let mut settings = impatient();
+    let mut settings = PoolSettings::default();
     settings.connections_max = 1;
-    settings.connect_timeout = Duration::from_secs(5);
+    settings.acquire_timeout = SHORT;
     let pool = pool(backend, &peer, settings);
-    let held = pool.get_within(Duration::from_secs(5)).await.unwrap();
+    assert_eq!(pool.warm_up(1).await, 1);
+    let held = pool.get().await.unwrap();
     let started = std::time::Instant::now();
     let error = pool.get().await.unwrap_err();
     assert!(started.elapsed() >= SHORT);
@@ -164,7 +165,7 @@ async fn closing_drains<B: Backend>(backend: B) {
     pends(closing.as_mut()).await;
     drop(held);
     closing.await;
-    peer.wait_for_open(&backend, 0).await;
+    peer.wait_for(&backend, 2, 0).await;
     let status = pool.status();
     assert!(status.is_closed);
     assert_eq!(status.connections.closed(Retired::PoolClosed), 2);
@@ -179,10 +180,10 @@ async fn dropping_the_last_handle_closes<B: Backend>(backend: B) {
     drop(pool.clone());
     ping(&mut held).await;
     drop(pool);
-    peer.wait_for_open(&backend, 1).await;
+    peer.wait_for(&backend, 2, 1).await;
     ping(&mut held).await;
     drop(held);
-    peer.wait_for_open(&backend, 0).await;
+    peer.wait_for(&backend, 2, 0).await;
 }
 
 async fn a_broken_connection_makes_room_for_the_next_waiter<B: Backend>(backend: B) {
@@ -206,7 +207,7 @@ async fn warmed_up_connections_are_open<B: Backend>(backend: B) {
     let pool = pool(backend.clone(), &peer, settings);
     assert_eq!(pool.warm_up(9).await, 5);
     assert_eq!(pool.status().connections.idle, 5);
-    let nobody = ConnectionPool::new(backend, refused().into(), impatient()).unwrap();
+    let nobody = ConnectionPool::new(backend, refused().into(), PoolSettings::default()).unwrap();
     assert_eq!(nobody.warm_up(3).await, 0);
     assert!(nobody.status().is_failing);
 }
@@ -218,7 +219,7 @@ async fn the_minimum_is_kept_and_idle_ones_are_closed<B: Backend>(backend: B) {
     settings.idle_max = Some(SHORT);
     let pool = pool(backend.clone(), &peer, settings);
     assert_eq!(pool.warm_up(3).await, 3);
-    peer.wait_for_open(&backend, 1).await;
+    peer.wait_for(&backend, 3, 1).await;
     let counts = pool.status().connections;
     assert_eq!((counts.idle, counts.closed(Retired::Idle)), (1, 2));
 }

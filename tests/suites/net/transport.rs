@@ -57,7 +57,7 @@ async fn bytes_go_both_ways_and_ends_arrive<B: Backend>(backend: B) {
     assert!(read_to_end(&mut reader).await == sent);
     drop(is_done.recv().unwrap());
     drop(reader);
-    peer.wait_for_open(&backend, 0).await;
+    peer.wait_for(&backend, 1, 0).await;
 }
 
 async fn a_listener_accepts<B: Backend>(backend: B) {
