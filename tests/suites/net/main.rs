@@ -8,6 +8,7 @@ extern crate alloc;
 mod cancel;
 mod crates;
 mod faults;
+mod names;
 mod network;
 mod peers;
 mod pooling;
