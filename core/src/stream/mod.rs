@@ -22,10 +22,11 @@
 //! use core::task::Poll;
 //!
 //! use turbopump_core::link::{Chunks, Machine};
-//! # use turbopump_core::pool::{ClassLayout, Heap, Layout, OwnedRef, Pool};
 //! use turbopump_core::stream::{Role, StreamConfig, StreamStorage, Streams};
 //! use turbopump_core::time::Now;
 //!
+//! # #[cfg(feature = "alloc")] {
+//! # use turbopump_core::pool::{ClassLayout, Heap, Layout, OwnedRef, Pool};
 //! # let classes = [ClassLayout::new(256, 64), ClassLayout::new(16_384, 64)];
 //! # let pool = OwnedRef::new(Pool::new(&Layout::new(&classes)?, Heap)?);
 //! let now = Now::default();
@@ -51,6 +52,7 @@
 //! assert_eq!(server.read(accepted?, &mut text), Poll::Ready(Ok(5)));
 //! assert_eq!(&text[..5], b"hello");
 //! assert_eq!(server.read(accepted?, &mut text), Poll::Ready(Ok(0)));
+//! # }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
