@@ -384,8 +384,8 @@ impl<'s> Bookkeeping<'s> {
         self.free.push_front(&mut self.places, index);
     }
 
-    /// True where one more connection is wanted and there is a place for it, though a pause may have
-    /// to end first.
+    /// True where one more connection is wanted and there is a place for it, though a pause may
+    /// have to end first.
     #[must_use]
     #[inline]
     pub fn wants_dial(&self) -> bool {
