@@ -27,3 +27,8 @@ pub mod smol;
 mod socket;
 #[cfg(feature = "tokio")]
 pub mod tokio;
+
+/// The examples of the README.
+#[cfg(all(doctest, feature = "smol", feature = "tokio"))]
+#[doc = include_str!("../../README.md")]
+struct Readme;
