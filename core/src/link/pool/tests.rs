@@ -25,8 +25,7 @@ fn rules() -> Rules {
 fn book(rules: Rules, places: usize) -> Bookkeeping<'static> {
     let places: Vec<_> = core::iter::repeat_n(Place::FREE, places).collect();
     let waiters: Vec<_> = core::iter::repeat_n(WaitCell::FREE, WAITERS).collect();
-    // Leaked, so that no lifetime is in the way.
-    Bookkeeping::new(rules, &mut *places.leak(), &mut *waiters.leak(), 7)
+    Bookkeeping::new(rules, places.into_boxed_slice(), waiters.into_boxed_slice(), 7)
 }
 
 fn dialed(book: &mut Bookkeeping<'_>, now: Instant) -> Placed {
