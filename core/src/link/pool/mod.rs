@@ -14,7 +14,7 @@
 mod book;
 mod list;
 mod rules;
-#[cfg(test)]
+#[cfg(all(test, feature = "alloc"))]
 mod tests;
 
 pub use book::{Bookkeeping, DialToken, Held, Outcome, Place, Placed, WaitCell, Waiter};
