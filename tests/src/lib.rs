@@ -6,7 +6,7 @@ pub mod effort;
 pub mod mock;
 pub mod threads;
 
-/// One test per story and backend: tokio multi-thread, tokio current-thread, smol.
+/// One test per story and backend: tokio multi-thread, tokio current-thread, smol, threads.
 ///
 /// A story is an async function of the calling module that takes a backend. The calling crate has
 /// `tokio`, `smol` and `turbopump` with both features.
@@ -38,6 +38,14 @@ macro_rules! on_every_backend {
             $(#[test]
             fn $story() {
                 smol::block_on(super::$story(turbopump::smol::Backend::new()));
+            })*
+        }
+        mod threads {
+            use $crate::threads::{Threads, block_on};
+
+            $(#[test]
+            fn $story() {
+                block_on(super::$story(Threads));
             })*
         }
     };

@@ -16,34 +16,7 @@ mod reuse;
 mod sends;
 mod transport;
 
-/// Runs tests on every backend.
-macro_rules! on_every_backend {
-    ($($test:ident),* $(,)?) => {
-        mod tokio_multi_thread {
-            $(#[test] fn $test() { crate::on_tokio(true, async || {
-                super::$test(turbopump::tokio::Backend::new()).await;
-            }); })*
-        }
-        mod tokio_current_thread {
-            $(#[test] fn $test() { crate::on_tokio(false, async || {
-                super::$test(turbopump::tokio::Backend::new()).await;
-            }); })*
-        }
-        mod smol {
-            $(#[test] fn $test() {
-                ::smol::block_on(super::$test(turbopump::smol::Backend::new()));
-            })*
-        }
-        mod threads {
-            $(#[test] fn $test() {
-                turbopump_tests::threads::block_on(
-                    super::$test(turbopump_tests::threads::Threads),
-                );
-            })*
-        }
-    };
-}
-use on_every_backend;
+use turbopump_tests::on_every_backend;
 
 fn on_tokio(is_multi_thread: bool, test: impl AsyncFnOnce()) {
     let mut builder = match is_multi_thread {

@@ -15,49 +15,9 @@ use turbopump_std::net::tls::{
     CertificateFault, ClientSettings, Identity, ServerSettings, TlsClient, TlsError, TlsReader,
     TlsServer, TlsWriter,
 };
+use turbopump_tests::on_every_backend;
 
 use crate::certificates::{Authority, Purpose, Validity, client, server, trusting};
-
-/// One test of `story` per backend.
-macro_rules! on_every_backend {
-    ($($story:ident),* $(,)?) => {
-        mod tokio_multi_thread {
-            $(#[test]
-            fn $story() {
-                let runtime = tokio::runtime::Builder::new_multi_thread()
-                    .worker_threads(2)
-                    .enable_all()
-                    .build()
-                    .unwrap();
-                let backend = turbopump::tokio::Backend::on(runtime.handle().clone());
-                runtime.block_on(super::$story(backend));
-            })*
-        }
-        mod tokio_current_thread {
-            $(#[test]
-            fn $story() {
-                let runtime =
-                    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-                let backend = turbopump::tokio::Backend::on(runtime.handle().clone());
-                runtime.block_on(super::$story(backend));
-            })*
-        }
-        mod smol_global {
-            $(#[test]
-            fn $story() {
-                smol::block_on(super::$story(turbopump::smol::Backend::new()));
-            })*
-        }
-        mod threads {
-            use turbopump_tests::threads::{Threads, block_on};
-
-            $(#[test]
-            fn $story() {
-                block_on(super::$story(Threads));
-            })*
-        }
-    };
-}
 
 on_every_backend![
     anonymous_clients_may_be_allowed,
