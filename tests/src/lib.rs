@@ -6,12 +6,12 @@ pub mod effort;
 pub mod mock;
 pub mod threads;
 
-/// One test per story and backend: tokio multi-thread, tokio current-thread, smol, threads.
+/// One test per story and runtime: tokio multi-thread, tokio current-thread, smol.
 ///
 /// A story is an async function of the calling module that takes a backend. The calling crate has
 /// `tokio`, `smol` and `turbopump` with both features.
 #[macro_export]
-macro_rules! on_every_backend {
+macro_rules! on_every_runtime {
     ($($story:ident),* $(,)?) => {
         mod tokio_multi_thread {
             $(#[test]
@@ -40,6 +40,14 @@ macro_rules! on_every_backend {
                 smol::block_on(super::$story(turbopump::smol::Backend::new()));
             })*
         }
+    };
+}
+
+/// As [`on_every_runtime`], and on the backend of threads.
+#[macro_export]
+macro_rules! on_every_backend {
+    ($($story:ident),* $(,)?) => {
+        $crate::on_every_runtime![$($story),*];
         mod threads {
             use $crate::threads::{Threads, block_on};
 
