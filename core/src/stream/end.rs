@@ -25,11 +25,33 @@ impl<S: BufferSource> Streams<'_, S> {
 
     /// The connection is gone.
     pub(super) fn finish_closing(&mut self, reason: CloseReason) {
-        let reason = self.closing.unwrap_or(reason);
+        let reason = self.closing.unwrap_or_else(|| self.ended_by(reason));
         self.closed = Some(reason);
         self.lose_streams(reason);
         self.outbound.clear();
         self.inbound = Inbound::new();
+    }
+
+    /// Two ends that say goodbye race: whoever is first closes the transport, and the other can't
+    /// write, or read, what is of no use any more. That is an end, and no failure.
+    fn ended_by(&self, reason: CloseReason) -> CloseReason {
+        let nothing_lost = || {
+            let mut places = self.table.numbers().filter_map(|place| self.table.get(place));
+            places.all(|place| {
+                // Of some that nobody has accepted no more than the number was heard.
+                let is_only_announced = place.has(Is::WAITING) && place.unread == 0;
+                place.id == 0 || place.has(Is::DEAD) || is_only_announced
+            })
+        };
+        match (reason, self.go_away_sent, self.go_away_received) {
+            (CloseReason::Read | CloseReason::Write, Some(_), _) if nothing_lost() => {
+                CloseReason::Local
+            }
+            (CloseReason::Read | CloseReason::Write, None, Some(_)) if nothing_lost() => {
+                CloseReason::Peer
+            }
+            _ => reason,
+        }
     }
 
     pub(super) fn lose_streams(&mut self, reason: CloseReason) {

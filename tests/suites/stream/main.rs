@@ -2,6 +2,9 @@
 
 extern crate alloc;
 
+mod ending;
+mod frames;
+mod limits;
 mod protocol;
 mod random;
 mod world;
