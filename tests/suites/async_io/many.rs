@@ -26,8 +26,7 @@ const TASKS: u64 = 100_000;
 const SUBMITTERS: u64 = 8;
 const SEED: u64 = 0x5EED;
 
-// Not on threads: the suite's backend was once seen not to end there; the cause is not found.
-turbopump_tests::on_every_runtime![every_task_completes_exactly_once];
+turbopump_tests::on_every_backend![every_task_completes_exactly_once];
 
 /// How often each task was heard of, and what of.
 struct Ledger {

@@ -36,6 +36,7 @@
 //! ```
 
 mod board;
+mod calls;
 mod joined;
 mod shared;
 mod stats;

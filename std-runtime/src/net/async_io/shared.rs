@@ -3,7 +3,7 @@
 use core::future::{Future, pending, poll_fn};
 use core::panic::AssertUnwindSafe;
 use core::pin::pin;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use std::panic::catch_unwind;
@@ -14,11 +14,12 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::OnFinished;
 use super::board::{Board, CALLED, STOPS};
+use super::calls::Calls;
 use super::stats::Outcome;
 use super::table::{Cancelled, Key, Notify, Settled, Table};
 use super::task::{Finished, IoTask, IoTaskError, Refused, RefusedReason, TaskConnection, Work};
-use super::{OnFinished, worker::TAKE_MAX};
 use crate::backend::Backend;
 
 /// Tasks that expire under one lock.
@@ -44,14 +45,9 @@ pub(super) struct Shared<C: TaskConnection> {
     armed_us: AtomicU64,
     /// Changed under the table's lock.
     stopped: AtomicBool,
-    /// How many tasks are queued; changed under the table's lock.
-    queued: AtomicUsize,
     /// How many tasks are with their submitter; changed under the table's lock.
     submitting: AtomicUsize,
-    /// Workers, by bit, that wait and could take a task.
-    available: AtomicU64,
-    /// Workers that were called and have not come yet.
-    coming: AtomicU32,
+    calls: Calls,
     /// Workers, by bit, that have ended.
     gone: AtomicU64,
     /// Who waits for the last worker to go.
@@ -68,10 +64,8 @@ impl<C: TaskConnection> Shared<C> {
             clock: Board::default(),
             armed_us: AtomicU64::new(u64::MAX),
             stopped: AtomicBool::new(false),
-            queued: AtomicUsize::new(0),
             submitting: AtomicUsize::new(0),
-            available: AtomicU64::new(0),
-            coming: AtomicU32::new(0),
+            calls: Calls::default(),
             gone: AtomicU64::new(0),
             stopping: Mutex::new(Vec::new()),
         }
@@ -120,7 +114,7 @@ impl<C: TaskConnection> Shared<C> {
             return Ok(self.submitted_too_late(key, task.work, notify));
         }
         table.queue(key, task.work, deadline_us, notify);
-        self.queued.store(table.queued(), Ordering::SeqCst);
+        self.calls.set_queued(table.queued());
         self.submitting.fetch_sub(1, Ordering::SeqCst);
         let earlier = deadline_us < self.armed_us.load(Ordering::Relaxed);
         drop(table);
@@ -180,73 +174,52 @@ impl<C: TaskConnection> Shared<C> {
     /// Takes a task for a worker; under the table's lock.
     pub(super) fn take(&self, table: &mut Tasks<C>, worker: usize) -> Option<(Key, Work<C>)> {
         let task = table.take(worker)?;
-        self.queued.store(table.queued(), Ordering::SeqCst);
+        self.calls.set_queued(table.queued());
         Some(task)
     }
 
     /// Calls a worker that waits, if tasks do and enough are not on their way already.
     pub(super) fn call_worker(&self) {
-        loop {
-            let queued = self.queued.load(Ordering::SeqCst);
-            let coming = self.coming.load(Ordering::SeqCst) as usize;
-            // Half of what they take, so that no single one holds up many.
-            if queued == 0 || (coming > 0 && queued <= coming * TAKE_MAX / 2) {
-                return;
-            }
-            let available = self.available.load(Ordering::SeqCst);
-            if available == 0 {
-                // All are at work, and will look into the queue before they wait.
-                return;
-            }
-            // The lowest, so that few workers stay warm when there is little to do.
-            let bit = available & available.wrapping_neg();
-            if self.available.fetch_and(!bit, Ordering::SeqCst) & bit == 0 {
-                continue;
-            }
-            self.coming.fetch_add(1, Ordering::SeqCst);
-            let board = &self.boards[bit.trailing_zeros() as usize];
+        while let Some(worker) = self.calls.pick() {
+            let board = &self.boards[worker];
             board.raise(CALLED);
-            if self.gone.load(Ordering::SeqCst) & bit == 0 {
+            if self.gone.load(Ordering::SeqCst) & (1 << worker) == 0 {
                 return;
             }
             // It went while it was called: whoever takes the call back lets another come.
             if board.take() & CALLED != 0 {
-                self.arrived();
+                self.calls.arrived(worker);
             }
         }
     }
 
-    /// A worker that was called has come.
-    pub(super) fn arrived(&self) {
-        self.coming.fetch_sub(1, Ordering::SeqCst);
+    /// A worker that was called has come; where it has no room after all, another has to.
+    pub(super) fn arrived(&self, worker: usize, has_room: bool) {
+        self.calls.arrived(worker);
+        if !has_room {
+            self.call_worker();
+        }
     }
 
     /// A worker begins to work.
     pub(super) fn busy(&self, worker: usize) {
-        self.available.fetch_and(!(1 << worker), Ordering::SeqCst);
+        self.calls.busy(worker);
     }
 
     /// A worker is about to wait; false where there is something for it after all.
     pub(super) fn rest(&self, worker: usize, has_room: bool) -> bool {
-        if !has_room {
-            return true;
-        }
-        let bit = 1 << worker;
-        // Submitters queue first and look for workers then: one of both sees the other.
-        self.available.fetch_or(bit, Ordering::SeqCst);
-        self.queued.load(Ordering::SeqCst) == 0
-            || self.available.fetch_and(!bit, Ordering::SeqCst) & bit == 0
+        self.calls.rest(worker, has_room)
     }
 
     pub(super) fn has_queued(&self) -> bool {
-        self.queued.load(Ordering::SeqCst) != 0
+        self.calls.queued() != 0
     }
 
     pub(super) fn is_drained(&self) -> bool {
         // In the order in which tasks go: from their submitter to the queue.
         self.stopped.load(Ordering::SeqCst)
             && self.submitting.load(Ordering::SeqCst) == 0
-            && self.queued.load(Ordering::SeqCst) == 0
+            && !self.has_queued()
     }
 
     /// Does what is to be done for a task that has completed. Must not be called under the lock.
@@ -275,7 +248,7 @@ impl<C: TaskConnection> Shared<C> {
         let (cancelled, _waker) = {
             let mut table = self.table();
             let cancelled = table.cancel(key, self.now_us());
-            self.queued.store(table.queued(), Ordering::SeqCst);
+            self.calls.set_queued(table.queued());
             cancelled
         };
         // What is dropped here is the caller's, so not under the lock.
@@ -323,7 +296,7 @@ impl<C: TaskConnection> Shared<C> {
             self.all_gone()
         };
         if self.boards[worker].take() & CALLED != 0 {
-            self.arrived();
+            self.calls.arrived(worker);
         }
         if !all_gone {
             return self.call_worker();
@@ -373,7 +346,7 @@ impl<C: TaskConnection> Shared<C> {
                 }
                 next = table.next_expired(from, now_us);
             }
-            self.queued.store(table.queued(), Ordering::SeqCst);
+            self.calls.set_queued(table.queued());
             let deadline_us = table.next_deadline_us();
             self.armed_us.store(deadline_us.unwrap_or(u64::MAX), Ordering::Relaxed);
             drop(table);

@@ -153,7 +153,7 @@ impl<C: TaskConnection> Future for Worker<C> {
         for _ in 0..ROUNDS_MAX {
             let reasons = this.board.take();
             if reasons & CALLED != 0 {
-                this.shared.arrived();
+                this.shared.arrived(this.index, this.free != 0);
             }
             if reasons & STOPS != 0 {
                 this.stop();
