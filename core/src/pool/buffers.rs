@@ -15,7 +15,7 @@ use super::table::{Row, SlotTable};
 use crate::sync::Ordering;
 
 #[cfg(feature = "alloc")]
-use super::{shared::OwnedRef, storage::Heap};
+use super::storage::Heap;
 
 /// Lengths are looked up in steps of this many bytes,
 const STEP_BYTES: usize = 64;
@@ -279,11 +279,11 @@ impl<'s, X> Pool<'s, X> {
 /// A buffer straight from the pool.
 // Inlined for the same reason as `acquire_local`.
 #[inline(always)]
-fn acquire_from<'s, X, R>(home: &R, request: Request) -> Result<Lease<R>, AcquireRefused>
+pub(super) fn acquire_from<R>(home: &R, request: Request) -> Result<Lease<R>, AcquireRefused>
 where
-    R: PoolRef + Home<Pool = Pool<'s, X>>,
+    R: PoolRef + Home<Pool: Buffers>,
 {
-    let pool = home.pool();
+    let pool = home.pool().buffers();
     let class = pool.class_of(request)?;
     let slot = match home.claim(class) {
         Some(slot) => slot,
@@ -432,26 +432,18 @@ impl<'p, 's, X: Recycle<BorrowedRef<'p, Pool<'s, X>>>> BufferSource for &'p Pool
     }
 }
 
-#[cfg(feature = "alloc")]
-impl<X: Recycle<Self>> BufferSource for OwnedRef<Pool<'static, X>> {
-    type Ref = Self;
-
-    #[inline]
-    fn acquire_with(&self, request: Request) -> Result<Lease<Self>, AcquireRefused> {
-        acquire_from(self, request)
-    }
+/// A pool of buffers, seen from its handles: a [`Pool`], or what owns one.
+///
+/// Implemented by this crate only: handles rely on it for memory safety.
+pub trait Buffers: SlotPool {
+    /// The pool.
+    fn buffers(&self) -> &Pool<'_, Self::Recycler>;
 }
 
-#[cfg(feature = "alloc")]
-impl<X: Recycle<Self>> OwnedRef<Pool<'static, X>> {
-    /// As [`Pool::acquire`], with a buffer that keeps the pool alive.
-    ///
-    /// # Errors
-    ///
-    /// As [`Pool::acquire`].
-    #[inline(always)]
-    pub fn acquire(&self, len: usize) -> Result<Lease<Self>, AcquireRefused> {
-        self.acquire_with(Request::bytes(len))
+impl<X> Buffers for Pool<'_, X> {
+    #[inline]
+    fn buffers(&self) -> &Pool<'_, X> {
+        self
     }
 }
 

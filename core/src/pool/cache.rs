@@ -5,7 +5,7 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-use super::buffers::{AcquireRefused, BufferSource, Pool, Request};
+use super::buffers::{AcquireRefused, BufferSource, Buffers, Request};
 use super::lease::Lease;
 use super::magazine::{MAGAZINE_SLOTS, Magazine, MagazineSet, Note};
 use super::reference::{Home, PoolRef};
@@ -105,9 +105,9 @@ impl<R: PoolRef, M: MagazineSet> Cache<R, M> {
 
     /// A fresh lease on a slot of `class`, for pools of buffers.
     #[inline]
-    pub(super) fn lease<'s, X>(&self, class: usize) -> Option<Lease<R>>
+    pub(super) fn lease(&self, class: usize) -> Option<Lease<R>>
     where
-        R: Home<Pool = Pool<'s, X>>,
+        R: Home<Pool: Buffers>,
     {
         self.take(class).map(Lease::fresh)
     }
@@ -197,16 +197,16 @@ impl<R: PoolRef, M: MagazineSet> Cache<R, M> {
     }
 }
 
-impl<'s, X, R, M> BufferSource for Cache<R, M>
+impl<R, M> BufferSource for Cache<R, M>
 where
-    R: PoolRef + Home<Pool = Pool<'s, X>>,
+    R: PoolRef + Home<Pool: Buffers>,
     M: MagazineSet,
 {
     type Ref = R;
 
     #[inline]
     fn acquire_with(&self, request: Request) -> Result<Lease<R>, AcquireRefused> {
-        let pool = self.home.pool();
+        let pool = self.home.pool().buffers();
         let class = pool.class_of(request)?;
         let lease = match self.lease(class) {
             Some(lease) => lease,

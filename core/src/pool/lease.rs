@@ -6,7 +6,7 @@ use core::mem::forget;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 
-use super::buffers::{Pool, Request};
+use super::buffers::{Buffers, Request};
 use super::chunk::Chunk;
 use super::reference::{Home, PoolRef};
 use super::slot::{Slot, SlotState};
@@ -59,17 +59,17 @@ impl<R: PoolRef> Lease<R> {
     /// ```
     #[inline]
     #[must_use]
-    pub fn new<'s, X>(slot: Slot<R>, request: Request) -> Self
+    pub fn new(slot: Slot<R>, request: Request) -> Self
     where
-        R: Home<Pool = Pool<'s, X>>,
+        R: Home<Pool: Buffers>,
     {
         Self::fresh(slot).with_headroom(request)
     }
 
     /// A fresh lease with the headroom of its class.
-    pub(super) fn fresh<'s, X>(slot: Slot<R>) -> Self
+    pub(super) fn fresh(slot: Slot<R>) -> Self
     where
-        R: Home<Pool = Pool<'s, X>>,
+        R: Home<Pool: Buffers>,
     {
         let headroom = slot.state().headroom();
         let body = Span::new(slot.tag(), headroom, headroom);

@@ -8,7 +8,7 @@ use core::fmt;
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 
-use super::buffers::{AcquireRefused, Pool, Request};
+use super::buffers::{AcquireRefused, Buffers, Request};
 use super::cache::Cache;
 use super::lease::Lease;
 use super::magazine::{Magazine, MagazineSet, Note};
@@ -155,15 +155,15 @@ impl<R: PoolRef, M: MagazineSet> fmt::Debug for LocalCaches<R, M> {
 ///
 /// # Errors
 ///
-/// As [`Pool::acquire`].
+/// As [`Pool::acquire`](super::Pool::acquire).
 // A call would return its result through memory, which takes as long as all the rest.
 #[inline(always)]
-pub fn acquire_local<'s, X, R>(home: &R, request: Request) -> Result<Lease<R>, AcquireRefused>
+pub fn acquire_local<X, R>(home: &R, request: Request) -> Result<Lease<R>, AcquireRefused>
 where
     X: ThreadLocal<R>,
-    R: PoolRef + Home<Pool = Pool<'s, X>>,
+    R: PoolRef + Home<Pool: Buffers<Recycler = X>>,
 {
-    let class = home.pool().class_of(request)?;
+    let class = home.pool().buffers().class_of(request)?;
     let tag = Tag::new(class % CLASSES, home.pool().recycler().number() % LOCAL_CACHES);
     let lease = X::with(|local| {
         let (magazine, note) = local.magazine(tag, home.address())?;
@@ -181,26 +181,28 @@ where
 
 /// As [`acquire_local`], where the magazine at hand is not that of the pool, or is empty.
 #[cold]
-fn lease_elsewhere<'s, X, R>(
+fn lease_elsewhere<X, R>(
     home: &R,
     request: Request,
     class: usize,
 ) -> Result<Lease<R>, AcquireRefused>
 where
     X: ThreadLocal<R>,
-    R: PoolRef + Home<Pool = Pool<'s, X>>,
+    R: PoolRef + Home<Pool: Buffers<Recycler = X>>,
 {
     match lease_without_cache(home, class) {
         Some(lease) => Ok(lease),
-        None => home.pool().miss(request, class, |class| lease_without_cache(home, class)),
+        None => {
+            home.pool().buffers().miss(request, class, |class| lease_without_cache(home, class))
+        }
     }
 }
 
 /// Opens a cache and takes from that, or takes from the pool.
-fn lease_without_cache<'s, X, R>(home: &R, class: usize) -> Option<Lease<R>>
+fn lease_without_cache<X, R>(home: &R, class: usize) -> Option<Lease<R>>
 where
     X: ThreadLocal<R>,
-    R: PoolRef + Home<Pool = Pool<'s, X>>,
+    R: PoolRef + Home<Pool: Buffers<Recycler = X>>,
 {
     let number = home.pool().recycler().number();
     let cached = || {

@@ -8,6 +8,7 @@
 //! | no contention between threads | a [`Cache`] per thread in front of the pool |
 //! | no allocator | [`StaticPool`], or any `&mut` [`Memory`] |
 //! | leases that outlive the stack | [`OwnedRef`], with the feature `alloc` |
+//! | leases that generic tasks hold while they wait | [`OwnedRef`] of an [`OwnedPool`] |
 //! | memory of your own | implement [`Storage`] |
 //! | a say in where slots go | implement [`Recycle`] |
 //!
@@ -39,6 +40,8 @@ mod lease;
 mod local;
 mod magazine;
 mod object;
+#[cfg(feature = "alloc")]
+mod owned;
 mod reference;
 mod sealed;
 #[cfg(feature = "alloc")]
@@ -48,7 +51,7 @@ mod span;
 mod storage;
 mod table;
 
-pub use buffers::{AcquireRefused, BufferSource, Pool, Request};
+pub use buffers::{AcquireRefused, BufferSource, Buffers, Pool, Request};
 pub use cache::{Cache, CacheRefused};
 pub use chunk::{Chunk, OutOfRange};
 pub use counters::{ClassStats, PoolStats};
@@ -64,6 +67,8 @@ pub use object::{
     Exhausted, Functions, Item, Manage, Object, ObjectMemory, ObjectParts, ObjectPool, ObjectSlot,
     ValuePool,
 };
+#[cfg(feature = "alloc")]
+pub use owned::OwnedPool;
 pub use reference::{BorrowedRef, Direct, Home, PoolRef, Recycle, SlotPool};
 #[cfg(feature = "alloc")]
 pub use shared::OwnedRef;

@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 use std::sync::LazyLock;
 
 use turbopump_core::pool::{
-    self, AcquireRefused, BufferSource, CLASS_BYTES, ClassLayout, ClassStats, Layout, OwnedRef,
-    Pool, PoolStats, Request, SERVER_CLASS_BYTES, SlotPool, acquire_local,
+    self, AcquireRefused, BufferSource, CLASS_BYTES, ClassLayout, ClassStats, Layout, OwnedPool,
+    OwnedRef, PoolStats, Request, SERVER_CLASS_BYTES, SlotPool, acquire_local,
 };
 
 use super::caches::{Reference, ThreadCaches, flush_this_thread};
@@ -94,7 +94,7 @@ impl BufferPool {
     /// A pool of `layout`.
     #[must_use]
     pub fn new(layout: &Layout<'_>) -> Self {
-        let home = OwnedRef::new(Pool::on_heap(layout, ThreadCaches::new()));
+        let home = OwnedRef::new(OwnedPool::new(layout, ThreadCaches::new()));
         Self { _open: Arc::new(Open(home.clone())), home }
     }
 
@@ -131,7 +131,7 @@ impl BufferPool {
     }
 
     /// Makes up to `count` buffers of each class ready before traffic comes; see
-    /// [`Pool::warm_up`]. The usual number is
+    /// [`Pool::warm_up`](turbopump_core::pool::Pool::warm_up). The usual number is
     /// [`WARM_UP_COUNT`](turbopump_core::pool::WARM_UP_COUNT). Returns how many buffers that were.
     pub fn warm_up(&self, count: usize) -> usize {
         self.home.warm_up(count)

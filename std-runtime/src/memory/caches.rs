@@ -9,13 +9,13 @@ use alloc::vec::Vec;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use turbopump_core::pool::{
-    Cache, LOCAL_CACHES, LocalCaches, Magazine, OwnedRef, Pool, Recycle, Slot, SlotPool,
+    Cache, LOCAL_CACHES, LocalCaches, Magazine, OwnedPool, OwnedRef, Recycle, Slot, SlotPool,
     ThreadLocal, recycle_local,
 };
 
 /// A counted reference to a pool whose slots are cached by threads: what keeps a lease's memory
 /// alive.
-pub type Reference = OwnedRef<Pool<'static, ThreadCaches>>;
+pub type Reference = OwnedRef<OwnedPool<ThreadCaches>>;
 
 type Magazines = Arc<[Magazine]>;
 

@@ -19,6 +19,4 @@ pub use connection::{
 };
 pub use link::{BackendClock, Locked, spawn_link};
 pub use request::{Body, Request, RequestError, RequestLink, RequestLinkConfig, RequestStatus};
-pub use stream::{
-    OpenError, Stream, StreamLink, StreamLinkConfig, StreamReader, StreamWriter, WriteChunk,
-};
+pub use stream::{OpenError, Stream, StreamLink, StreamLinkConfig, StreamReader, StreamWriter};

@@ -1,7 +1,7 @@
 //! Logical streams over one connection: handles over [`turbopump_core::stream`].
 
 use core::fmt;
-use core::future::{Future, poll_fn};
+use core::future::poll_fn;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
@@ -297,8 +297,8 @@ impl Stream {
     /// # Cancel safety
     ///
     /// Dropping the future drops the buffer, unless it was in the queue already.
-    pub fn write_chunk(&mut self, chunk: Chunk) -> WriteChunk<'_> {
-        WriteChunk { owner: &self.owner, chunk: Some(chunk) }
+    pub async fn write_chunk(&mut self, chunk: Chunk) -> Result<(), StreamError> {
+        self.owner.write_chunk(chunk).await
     }
 }
 
@@ -324,8 +324,8 @@ impl StreamWriter {
     /// # Errors
     ///
     /// As [`Stream::write_chunk`].
-    pub fn write_chunk(&mut self, chunk: Chunk) -> WriteChunk<'_> {
-        WriteChunk { owner: &self.owner, chunk: Some(chunk) }
+    pub async fn write_chunk(&mut self, chunk: Chunk) -> Result<(), StreamError> {
+        self.owner.write_chunk(chunk).await
     }
 
     /// As [`Stream::reset`].
@@ -370,25 +370,6 @@ macro_rules! read_and_write {
 }
 
 read_and_write!(Stream, StreamReader; Stream, StreamWriter);
-
-/// A buffer on its way into a stream; made by [`Stream::write_chunk`].
-#[derive(Debug)]
-#[must_use = "nothing is sent until it is awaited"]
-pub struct WriteChunk<'s> {
-    owner: &'s Owner,
-    chunk: Option<Chunk>,
-}
-
-// A type of its own, because the compiler does not see that an `async fn` with a buffer in it is
-// `Send`.
-impl Future for WriteChunk<'_> {
-    type Output = Result<(), StreamError>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let owner = self.owner;
-        owner.poll_write_chunk(context, &mut self.chunk)
-    }
-}
 
 #[cold]
 fn into_io(error: StreamError) -> io::Error {

@@ -201,7 +201,12 @@ impl Owner {
         })
     }
 
-    pub(super) fn poll_write_chunk(
+    pub(super) async fn write_chunk(&self, chunk: Chunk) -> Result<(), StreamError> {
+        let mut left = Some(chunk);
+        poll_fn(|context| self.poll_write_chunk(context, &mut left)).await
+    }
+
+    fn poll_write_chunk(
         &self,
         context: &Context<'_>,
         left: &mut Option<Chunk>,
