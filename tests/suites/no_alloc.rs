@@ -6,6 +6,7 @@
 extern crate alloc;
 
 use alloc::sync::Arc;
+use core::net::{Ipv4Addr, SocketAddr};
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use std::alloc::System;
@@ -13,6 +14,8 @@ use std::sync::mpsc;
 use std::thread;
 
 use futures_io::{AsyncRead, AsyncWrite};
+use smol::future::zip;
+use smol::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use turbopump_core::alert::{Engine, Limits, Operator, Rule, Selector, Term};
 use turbopump_core::batch::{Accumulator, Batch, BatchConfig, BatchStorage, Outcome};
@@ -21,15 +24,18 @@ use turbopump_core::compress::{
 };
 use turbopump_core::descriptor;
 use turbopump_core::frame::{LengthField, Reader, decode, seal};
+use turbopump_core::link::IdField;
 use turbopump_core::pool::{ClassLayout, Layout, StaticPool};
 use turbopump_core::stats::{
     Counter, Descriptor, Kind, LatencyHistogram, Samples, Source, VisitError, text,
 };
 use turbopump_core::time::{Instant, Now};
+use turbopump_std::backend::{Backend as _, SocketOptions};
 use turbopump_std::memory::{BufferPool, Chunk, ObjectPool};
 use turbopump_std::net::async_io::{
     AsyncIo, AsyncIoConfig, Finished, IoTask, OnFinished, TaskConnection,
 };
+use turbopump_std::net::{ConnectionPool, PoolSettings, RequestLink, RequestLinkConfig};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -64,6 +70,8 @@ fn main() {
         ("counting", counting),
         ("judging and printing", judging),
         ("async IO", async_io),
+        ("connections of a pool", checkouts),
+        ("requests on one connection", requests),
     ] {
         assert_eq!(count(), 0, "allocations after warming up: {name}");
         println!("{name}: no allocation");
@@ -305,5 +313,83 @@ fn async_io() -> usize {
         io.stop().await;
         assert_eq!(io.stats().succeeded.get(), 3 * (WARM_UP + ROUNDS));
         change.allocations + change.reallocations
+    })
+}
+
+/// Counts around `rounds` of what waits, on a runtime of one thread.
+async fn allocations_async(rounds: u64, mut round: impl AsyncFnMut()) -> usize {
+    for _ in 0..WARM_UP {
+        round().await;
+    }
+    let region = Region::new(ALLOCATOR);
+    for _ in 0..rounds {
+        round().await;
+    }
+    let change = region.change();
+    change.allocations + change.reallocations
+}
+
+/// Sends back what comes on each connection; returns where.
+async fn echo(backend: &turbopump::tokio::Backend) -> SocketAddr {
+    let mut listener = backend.listen((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
+    let address = turbopump::tokio::Backend::local_address(&listener).unwrap();
+    let tasks = backend.clone();
+    backend.spawn(async move {
+        let options = SocketOptions::default();
+        while let Ok((mut reader, mut writer, _)) =
+            turbopump::tokio::Backend::accept(&mut listener, &options).await
+        {
+            tasks.spawn(async move {
+                let mut bytes = [0; 4_096];
+                while let Ok(len @ 1..) = reader.read(&mut bytes).await {
+                    if writer.write_all(&bytes[..len]).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+/// Those that are free, and those that somebody waits for.
+fn checkouts() -> usize {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let backend = turbopump::tokio::Backend::on(runtime.handle().clone());
+    runtime.block_on(async {
+        let mut settings = PoolSettings::default();
+        settings.connections_max = 1;
+        let endpoint = echo(&backend).await.into();
+        let pool = ConnectionPool::new(backend, endpoint, settings).unwrap();
+        let counted = allocations_async(ROUNDS, async || {
+            let held = pool.get().await.unwrap();
+            let waiting = async { drop(pool.get().await.unwrap()) };
+            zip(waiting, async { drop(held) }).await;
+        });
+        let counted = counted.await;
+        let status = pool.status();
+        assert_eq!(
+            (status.connections.opened, status.connections.waits),
+            (1, 1 + WARM_UP + ROUNDS)
+        );
+        counted
+    })
+}
+
+fn requests() -> usize {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let backend = turbopump::tokio::Backend::on(runtime.handle().clone());
+    runtime.block_on(async {
+        let to = echo(&backend).await;
+        let halves = backend.dial(to, &SocketOptions::default()).await.unwrap();
+        let protocol = IdField::big_endian(LengthField::big_endian_u32(1 << 20).unwrap(), 4);
+        let (buffers, config) = (BufferPool::standard(), RequestLinkConfig::default());
+        let link = RequestLink::over(&backend, halves, protocol, buffers, &config).unwrap();
+        let counted = allocations_async(ROUNDS / 10, async || {
+            let (first, second) =
+                zip(link.request(&[0; 8], &[1; 256]), link.request(&[0; 8], &[2; 256])).await;
+            assert_eq!((first.unwrap()[8], second.unwrap()[8]), (1, 2));
+        });
+        counted.await
     })
 }

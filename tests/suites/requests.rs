@@ -161,7 +161,7 @@ fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
 async fn dropped_futures_leave_nothing<B: Backend>(backend: B) {
     let config = places(2);
     let link = connect(&backend, Serve::Echo, &config).await;
-    for round in 0..2_000_u32 {
+    for round in 0..10_000_u32 {
         // Two places, and three that wait: dropped in an order that differs from round to round.
         let mut requests: Vec<Option<Request<'_, _>>> =
             (0..5).map(|_| Some(link.request(&HEAD, b"dropped"))).collect();

@@ -17,3 +17,5 @@ pub type ConnectionPool = net::ConnectionPool<Backend>;
 pub type Connection = net::Connection<Backend>;
 /// Pools by name, on tokio.
 pub type Network = net::Network<Backend>;
+/// Reads and writes as tasks of a few workers, over connections of a [`ConnectionPool`].
+pub type AsyncIo = net::async_io::AsyncIo<Connection>;

@@ -61,7 +61,8 @@ pub struct StreamLink {
 }
 
 impl StreamLink {
-    /// Streams over an open connection, whose task runs on `backend`.
+    /// Streams over an open connection, whose task runs on `backend`. The halves are the
+    /// backend's, or others over them, such as those of TLS.
     ///
     /// One end has to be the client, the other the server. All memory for what is read and written
     /// comes from `buffers`, which should hold buffers of
@@ -70,13 +71,18 @@ impl StreamLink {
     /// # Errors
     ///
     /// Limits that are impossible.
-    pub fn over<B: Backend>(
+    pub fn over<B, R, W>(
         backend: &B,
-        (reader, writer): (B::Reader, B::Writer),
+        (reader, writer): (R, W),
         role: Role,
         buffers: BufferPool,
         config: &StreamLinkConfig,
-    ) -> Result<Self, ConfigError> {
+    ) -> Result<Self, ConfigError>
+    where
+        B: Backend,
+        R: AsyncRead + Unpin + Send + 'static,
+        W: AsyncWrite + Unpin + Send + 'static,
+    {
         config.streams.check()?;
         let storage = StreamStorage::on_heap(&config.streams);
         let (limits, now) = (config.streams.clone(), Now::default());

@@ -35,7 +35,7 @@ on_every_backend![
     the_right_authority_passes,
 ];
 
-type Halves<B> = (TlsReader<<B as Backend>::Reader>, TlsWriter<<B as Backend>::Writer>);
+pub(crate) type Halves<B> = (TlsReader<<B as Backend>::Reader>, TlsWriter<<B as Backend>::Writer>);
 type Plain<B> = (<B as Backend>::Reader, <B as Backend>::Writer);
 
 async fn connection<B: Backend>(backend: &B) -> (Plain<B>, Plain<B>) {
@@ -48,7 +48,7 @@ async fn connection<B: Backend>(backend: &B) -> (Plain<B>, Plain<B>) {
     (near.unwrap(), (reader, writer))
 }
 
-fn soon() -> Instant {
+pub(crate) fn soon() -> Instant {
     Instant::now() + Duration::from_secs(20)
 }
 
@@ -68,7 +68,7 @@ fn assert_send<F: Future + Send>(future: F) -> F {
     future
 }
 
-async fn secured<B: Backend>(
+pub(crate) async fn secured<B: Backend>(
     backend: &B,
     client: &TlsClient,
     host: &str,
