@@ -1,5 +1,6 @@
 //! Requests and answers of 256 bytes over loopback TCP, 64 in flight on one connection, beside what
-//! people write by hand. One thread runs the client and the same echo server for all.
+//! people write by hand. One thread runs the client and the same echo server for all; on smol it is
+//! the same server on its sockets.
 //!
 //! A time per iteration is one round trip. With `REQUEST_PROFILE=NAME:COUNT` it runs COUNT round
 //! trips of one peer and nothing else, for `valgrind --tool=callgrind`, and prints allocations.
@@ -7,6 +8,7 @@
 mod bulk;
 mod h2_peer;
 mod multiplexer;
+mod on_smol;
 mod ours;
 mod server;
 
@@ -32,10 +34,11 @@ trait Peer {
 
 type MakePeer = fn(&Runtime) -> Box<dyn Peer>;
 
-const PEERS: [(&str, MakePeer); 5] = [
+const PEERS: [(&str, MakePeer); 6] = [
     ("bulk, the floor", bulk::make),
     ("RequestLink, 64 tasks", ours::make_tasks),
     ("RequestLink, 1 task", ours::make_one_task),
+    ("RequestLink, 64 tasks on smol", on_smol::make_tasks),
     ("LengthDelimitedCodec, HashMap, oneshot", multiplexer::make),
     ("h2", h2_peer::make),
 ];

@@ -1,6 +1,7 @@
 //! `RequestLink`, used by 64 tasks and by one.
 
 use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::task::Poll;
 
@@ -8,26 +9,29 @@ use tokio::runtime::Runtime;
 use turbopump::tokio::Backend;
 use turbopump_core::frame::LengthField;
 use turbopump_core::link::IdField;
-use turbopump_std::backend::{Backend as _, SocketOptions};
+use turbopump_std::backend::{self, SocketOptions};
 use turbopump_std::memory::BufferPool;
 use turbopump_std::net::{RequestLink, RequestLinkConfig};
 
 use crate::{BODY_BYTES, HEAD_BYTES, IN_FLIGHT, Peer, server};
 
-type Link = RequestLink<IdField>;
+pub(crate) type Link = RequestLink<IdField>;
 
 fn connect(runtime: &Runtime) -> Link {
     let address = server::spawn(runtime);
     let backend = Backend::on(runtime.handle().clone());
-    runtime.block_on(async {
-        let halves = backend.dial(address, &SocketOptions::default()).await.unwrap();
-        let protocol = IdField::big_endian(LengthField::big_endian_u32(1 << 20).unwrap(), 4);
-        let config = RequestLinkConfig::default();
-        RequestLink::over(&backend, halves, protocol, BufferPool::standard(), &config).unwrap()
-    })
+    runtime.block_on(over(&backend, address))
 }
 
-async fn round_trip(link: &Link) {
+/// A link to the server at `address`, on any backend.
+pub(crate) async fn over<B: backend::Backend>(backend: &B, address: SocketAddr) -> Link {
+    let halves = backend.dial(address, &SocketOptions::default()).await.unwrap();
+    let protocol = IdField::big_endian(LengthField::big_endian_u32(1 << 20).unwrap(), 4);
+    let config = RequestLinkConfig::default();
+    RequestLink::over(backend, halves, protocol, BufferPool::standard(), &config).unwrap()
+}
+
+pub(crate) async fn round_trip(link: &Link) {
     let answer = link.request(&[0; HEAD_BYTES], &[7; BODY_BYTES]).await.unwrap();
     assert_eq!(answer.last(), Some(&7));
 }
