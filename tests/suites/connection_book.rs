@@ -67,7 +67,8 @@ struct World {
     waiters: VecDeque<Waiter>,
     /// Numbers of those that have not been told anything yet, longest first.
     queue: VecDeque<(usize, Instant)>,
-    served: Vec<usize>,
+    /// Those who were served and have not come yet, with what they got.
+    served: Vec<(usize, Held)>,
     failed: Vec<usize>,
     timed_out: Vec<usize>,
     /// Numbers of idle connections with the time since when, used last at the end.
@@ -81,7 +82,7 @@ impl World {
             book: Bookkeeping::new(
                 rules(),
                 vec![Place::FREE; PLACES].into_boxed_slice(),
-                vec![WaitCell::FREE; WAITERS].into_boxed_slice(),
+                vec![WaitCell::FREE; PLACES + WAITERS].into_boxed_slice(),
                 7,
             ),
             now: Instant::ZERO,
@@ -160,7 +161,8 @@ impl World {
                     Err(WaitRefused::Closed) => assert!(self.closed),
                     Err(WaitRefused::TooMany { waiting_max }) => {
                         assert_eq!(waiting_max as usize, WAITERS);
-                        assert_eq!(self.waiters.len(), WAITERS);
+                        let is_full = self.queue.len() == WAITERS;
+                        assert!(is_full || self.waiters.len() >= WAITERS, "no cell is lost");
                     }
                     Err(refused) => panic!("{refused}"),
                 }
@@ -176,9 +178,9 @@ impl World {
                 assert!(self.queue.iter().any(|(waiting, _)| *waiting == index));
                 self.waiters.push_back(waiter);
             }
-            Outcome::Served(held) => {
-                let at = self.served.iter().position(|served| *served == index);
-                self.served.swap_remove(at.expect("it was told"));
+            Outcome::Served => {
+                let at = self.served.iter().position(|(served, _)| *served == index);
+                let (_, held) = self.served.swap_remove(at.expect("it was told"));
                 self.held.push(held);
             }
             Outcome::TimedOut => {
@@ -198,11 +200,10 @@ impl World {
         self.queue.retain(|(waiting, _)| *waiting != index);
         self.timed_out.retain(|timed_out| *timed_out != index);
         self.failed.retain(|failed| *failed != index);
-        let was_served = self.served.contains(&index);
-        self.served.retain(|served| *served != index);
-        let held = self.book.cancel(waiter);
-        assert_eq!(held.is_some(), was_served);
-        if let Some(held) = held {
+        let at = self.served.iter().position(|(served, _)| *served == index);
+        assert_eq!(self.book.cancel(waiter), at.is_some());
+        if let Some(at) = at {
+            let (_, held) = self.served.swap_remove(at);
             self.give_back(held);
         }
     }
@@ -219,11 +220,11 @@ impl World {
                 assert_eq!((place, self.queue.len(), self.closed), (expected, 0, false));
                 self.idle.push((place, self.now));
             }
-            Placed::Served { place, waiter } => {
-                assert_eq!((place, self.closed), (expected, false));
+            Placed::Served { waiter, held } => {
+                assert_eq!((held.place(), self.closed), (expected, false));
                 let first = self.queue.pop_front().map(|(waiting, _)| waiting);
                 assert_eq!(Some(waiter), first, "who waits longest");
-                self.served.push(waiter);
+                self.served.push((waiter, held));
             }
             Placed::Close { place, reason } => {
                 assert_eq!(place, expected);
@@ -271,6 +272,7 @@ impl World {
         assert_eq!(waiting * idle, 0, "nobody waits while one is idle");
         let mut numbers: Vec<_> = self.idle.iter().map(|(place, _)| *place).collect();
         numbers.extend(self.held.iter().map(Held::place));
+        numbers.extend(self.served.iter().map(|(_, held)| held.place()));
         numbers.extend(self.dials.iter().map(DialToken::place));
         let len = numbers.len();
         numbers.sort_unstable();
@@ -290,10 +292,13 @@ impl World {
             self.step(Step::Fetch(0));
         }
         assert_eq!(self.held.len(), PLACES);
+        while !self.waiters.is_empty() {
+            self.step(Step::Cancel(0));
+        }
         let waiters: Vec<_> = core::iter::from_fn(|| self.book.wait(self.now).ok()).collect();
-        assert_eq!(waiters.len() + self.waiters.len(), WAITERS);
+        assert_eq!(waiters.len(), WAITERS);
         for waiter in waiters {
-            assert!(self.book.cancel(waiter).is_none());
+            assert!(!self.book.cancel(waiter));
         }
     }
 

@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use core::future::poll_fn;
 use core::pin::{Pin, pin};
-use core::task::Poll;
+use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use std::sync::Mutex;
 
@@ -20,6 +20,7 @@ on_every_backend![
     who_waits_is_served_in_order,
     waiting_ends_in_time,
     too_many_may_not_wait,
+    who_gives_up_while_being_served_loses_nothing,
     closing_drains,
     dropping_the_last_handle_closes,
     a_broken_connection_makes_room_for_the_next_waiter,
@@ -144,6 +145,39 @@ async fn too_many_may_not_wait<B: Backend>(backend: B) {
     pends(waiting.as_mut()).await;
     let refused = pool.get().await.unwrap_err();
     assert!(matches!(refused, AcquireError::TooManyWaiting { waiting_max: 1 }), "{refused}");
+}
+
+async fn who_gives_up_while_being_served_loses_nothing<B: Backend>(backend: B) {
+    let peer = Peer::echo();
+    let mut settings = PoolSettings::default();
+    settings.connections_max = 1;
+    let pool = pool(backend, &peer, settings);
+    drop(pool.get().await.unwrap());
+    // Threads race for the only connection: whoever has it gives it back while the others give up.
+    let mut cx = Context::from_waker(Waker::noop());
+    let race = || {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut served = 0;
+        for round in 0..20_000 {
+            let mut getting = pin!(pool.get());
+            let polls = 1 + round % 3;
+            served +=
+                (0..polls).filter(|_| getting.as_mut().poll(&mut cx).is_ready()).take(1).count();
+        }
+        served
+    };
+    let served: Vec<_> = std::thread::scope(|scope| {
+        let threads = [(); 3].map(|()| scope.spawn(race));
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(served.iter().sum::<usize>() > 0, "somebody was served");
+    let counts = pool.status().connections;
+    assert_eq!((counts.active, counts.waiting, counts.idle), (0, 0, 1));
+    assert_eq!(counts.opened, 1);
+    let Poll::Ready(Ok(mut connection)) = pin!(pool.get()).poll(&mut cx) else {
+        panic!("it is idle")
+    };
+    ping(&mut connection).await;
 }
 
 async fn closing_drains<B: Backend>(backend: B) {

@@ -1,6 +1,6 @@
 //! The bookkeeping itself.
 
-use super::list::{Linked, Links, List, NONE};
+use super::list::{Linked, Links, List, NONE, Stack};
 use super::{Counts, Retired, Rules, WaitRefused};
 use crate::backing::Backing;
 use crate::random::SplitMix64;
@@ -28,9 +28,9 @@ use crate::time::Instant;
 /// use turbopump_core::link::pool::{Bookkeeping, Outcome, Place, Placed, Rules, WaitCell};
 /// use turbopump_core::time::Instant;
 ///
-/// let (mut places, mut waiters) = ([Place::FREE; 2], [WaitCell::FREE; 4]);
+/// let (mut places, mut cells) = ([Place::FREE; 2], [WaitCell::FREE; 5]); // three may wait
 /// let seed = 7;
-/// let mut book = Bookkeeping::new(Rules::default(), &mut places[..], &mut waiters[..], seed);
+/// let mut book = Bookkeeping::new(Rules::default(), &mut places[..], &mut cells[..], seed);
 /// let now = Instant::ZERO;
 ///
 /// assert!(book.acquire(now).is_none(), "no connection yet");
@@ -38,9 +38,9 @@ use crate::time::Instant;
 /// let token = book.poll_dial(now).expect("somebody waits");
 /// assert!(book.poll_dial(now).is_none(), "one dial for one waiter");
 ///
-/// let placed = book.handle_dialed(now, token);
-/// assert_eq!(placed, Placed::Served { place: 0, waiter: waiter.index() });
-/// let Outcome::Served(held) = book.outcome(waiter) else { panic!("served") };
+/// let Placed::Served { waiter: index, held } = book.handle_dialed(now, token) else { panic!() };
+/// assert_eq!(index, waiter.index(), "whom to pass `held` on to");
+/// assert_eq!(book.outcome(waiter), Outcome::Served);
 /// assert_eq!(book.give_back(now, held), Placed::Idle { place: 0 });
 /// # Ok::<(), turbopump_core::link::pool::WaitRefused>(())
 /// ```
@@ -48,11 +48,12 @@ use crate::time::Instant;
 pub struct Bookkeeping<'s> {
     rules: Rules,
     places: Backing<'s, Place>,
-    free: List,
+    free: Stack,
     /// Front: used last.
     idle: List,
     waiters: Backing<'s, WaitCell>,
-    free_waiters: List,
+    free_waiters: Stack,
+    waiting_max: u32,
     /// Front: waits longest.
     queue: List,
     counts: Counts,
@@ -69,8 +70,9 @@ pub struct Bookkeeping<'s> {
 }
 
 impl<'s> Bookkeeping<'s> {
-    /// Books for as many connections as there are places, and as many waiters as there are cells;
-    /// fewer than 2^32 of each are used.
+    /// Books for as many connections as there are places, and for as many waiters as there are
+    /// more cells than places: who was served keeps the cell until the connection is back. Fewer
+    /// than 2^32 - 2 of each are used.
     #[must_use]
     pub fn new(
         rules: Rules,
@@ -84,10 +86,13 @@ impl<'s> Bookkeeping<'s> {
         let connections_max = u32::try_from(places.len()).unwrap_or(NONE);
         Self {
             rules,
-            free: List::of_all(&mut places),
+            free: Stack::of_all(&mut places),
+            waiting_max: u32::try_from(waiters.len())
+                .unwrap_or(NONE)
+                .saturating_sub(connections_max),
             places,
             idle: List::new(),
-            free_waiters: List::of_all(&mut waiters),
+            free_waiters: Stack::of_all(&mut waiters),
             waiters,
             queue: List::new(),
             counts: Counts { connections_max, ..Counts::default() },
@@ -136,7 +141,7 @@ impl<'s> Bookkeeping<'s> {
         let is_stale = now.us_since(place.idle_since) >= self.rules.check_after_us;
         self.counts.active += 1;
         self.counts.checkouts += 1;
-        Some(Held { place: index, is_stale })
+        Some(Held { place: index, source: if is_stale { STALE } else { FRESH } })
     }
 
     /// Queues a waiter, for when [`acquire`](Self::acquire) had nothing.
@@ -148,9 +153,11 @@ impl<'s> Bookkeeping<'s> {
         if self.closed {
             return Err(WaitRefused::Closed);
         }
-        let Some(index) = self.free_waiters.pop_front(&mut self.waiters) else {
-            return Err(WaitRefused::TooMany { waiting_max: self.waiters.len() as u32 });
-        };
+        let too_many = WaitRefused::TooMany { waiting_max: self.waiting_max };
+        if self.queue.len() >= self.waiting_max {
+            return Err(too_many);
+        }
+        let index = self.free_waiters.pop(&mut self.waiters).ok_or(too_many)?;
         let cell = &mut self.waiters[index as usize];
         cell.state = WaitState::Waiting;
         cell.until = now.plus_us(self.rules.wait_us_max);
@@ -161,33 +168,27 @@ impl<'s> Bookkeeping<'s> {
 
     /// What became of a waiter so far.
     pub fn outcome(&mut self, waiter: Waiter) -> Outcome {
-        let state = self.waiters[waiter.index as usize].state;
-        if matches!(state, WaitState::Waiting) {
-            return Outcome::Waiting(waiter);
-        }
-        self.free_waiters.push_front(&mut self.waiters, waiter.index);
-        match state {
-            WaitState::Served { place } => {
-                self.counts.checkouts += 1;
-                Outcome::Served(Held { place, is_stale: false })
-            }
+        let outcome = match self.waiters[waiter.index as usize].state {
+            WaitState::Waiting => return Outcome::Waiting(waiter),
+            WaitState::Served => return Outcome::Served,
             WaitState::TimedOut => Outcome::TimedOut,
-            _ => Outcome::Failed,
-        }
+            WaitState::Failed => Outcome::Failed,
+        };
+        self.free_waiters.push(&mut self.waiters, waiter.index);
+        outcome
     }
 
-    /// Somebody stops waiting. A connection that was meant for them has to be given back.
+    /// Somebody stops waiting. True where they have been served already: whoever served them, or
+    /// they themselves, have to give the connection back.
     #[must_use = "a connection that is not given back is lost"]
-    pub fn cancel(&mut self, waiter: Waiter) -> Option<Held> {
-        let state = self.waiters[waiter.index as usize].state;
-        if matches!(state, WaitState::Waiting) {
-            self.queue.remove(&mut self.waiters, waiter.index);
+    pub fn cancel(&mut self, waiter: Waiter) -> bool {
+        match self.waiters[waiter.index as usize].state {
+            WaitState::Served => return true,
+            WaitState::Waiting => self.queue.remove(&mut self.waiters, waiter.index),
+            WaitState::Failed | WaitState::TimedOut => {}
         }
-        self.free_waiters.push_front(&mut self.waiters, waiter.index);
-        match state {
-            WaitState::Served { place } => Some(Held { place, is_stale: false }),
-            _ => None,
-        }
+        self.free_waiters.push(&mut self.waiters, waiter.index);
+        false
     }
 
     /// Takes back a connection that can be used again: for who waits longest, else as idle.
@@ -200,14 +201,15 @@ impl<'s> Bookkeeping<'s> {
             self.discard(held, reason);
             return Placed::Close { place: index as usize, reason };
         }
-        self.counts.active -= 1;
+        self.leave(held);
         self.place(now, index)
     }
 
     /// A connection was closed by its user.
     pub fn discard(&mut self, held: Held, reason: Retired) {
-        self.counts.active -= 1;
-        self.retire(held.place, reason);
+        let place = held.place;
+        self.leave(held);
+        self.retire(place, reason);
     }
 
     /// Asks for connections in advance: so many that `count` are open, if that many may.
@@ -275,7 +277,7 @@ impl<'s> Bookkeeping<'s> {
         if !self.wants_dial() || now < self.dial_allowed_at()? {
             return None;
         }
-        let place = self.free.pop_front(&mut self.places)?;
+        let place = self.free.pop(&mut self.places)?;
         self.places[place as usize].state = State::Dialing;
         self.raise = self.raise.saturating_sub(1);
         self.counts.dialing += 1;
@@ -365,13 +367,24 @@ impl<'s> Bookkeeping<'s> {
         if let Some(waiter) = self.queue.pop_front(&mut self.waiters) {
             place.state = State::Active;
             self.counts.active += 1;
-            self.waiters[waiter as usize].state = WaitState::Served { place: index };
-            return Placed::Served { place: index as usize, waiter: waiter as usize };
+            self.counts.checkouts += 1;
+            self.waiters[waiter as usize].state = WaitState::Served;
+            let held = Held { place: index, source: waiter };
+            return Placed::Served { waiter: waiter as usize, held };
         }
         place.state = State::Idle;
         place.idle_since = now;
         self.idle.push_front(&mut self.places, index);
         Placed::Idle { place: index as usize }
+    }
+
+    /// Somebody has used a connection.
+    #[inline]
+    fn leave(&mut self, held: Held) {
+        self.counts.active -= 1;
+        if held.source < STALE {
+            self.free_waiters.push(&mut self.waiters, held.source);
+        }
     }
 
     fn retire(&mut self, index: u32, reason: Retired) {
@@ -381,7 +394,7 @@ impl<'s> Bookkeeping<'s> {
 
     fn free(&mut self, index: u32) {
         self.places[index as usize].state = State::Free;
-        self.free.push_front(&mut self.places, index);
+        self.free.push(&mut self.places, index);
     }
 
     /// True where one more connection is wanted and there is a place for it, though a pause may
@@ -428,12 +441,20 @@ impl DialToken {
     }
 }
 
+/// It was idle, for long.
+const STALE: u32 = u32::MAX - 1;
+
+/// It was idle, for a short time.
+const FRESH: u32 = u32::MAX;
+
 /// The right to use one connection.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a connection that is not handed back is lost for ever"]
 pub struct Held {
     place: u32,
-    is_stale: bool,
+    /// The cell of who waited for it, or what it was when idle. One number, because moving this
+    /// about is a good part of what a checkout costs.
+    source: u32,
 }
 
 impl Held {
@@ -446,7 +467,7 @@ impl Held {
     /// True where it was idle for so long that it should be checked.
     #[must_use]
     pub const fn is_stale(&self) -> bool {
-        self.is_stale
+        self.source == STALE
     }
 }
 
@@ -458,7 +479,8 @@ pub struct Waiter {
 }
 
 impl Waiter {
-    /// The number of the waiter, which others get when it is gone.
+    /// The number of the waiter, which others get when it is gone and the connection that it got,
+    /// too.
     #[must_use]
     pub const fn index(&self) -> usize {
         self.index as usize
@@ -471,8 +493,8 @@ impl Waiter {
 pub enum Outcome {
     /// Nothing yet.
     Waiting(Waiter),
-    /// It has a connection.
-    Served(Held),
+    /// It has a connection: [`Placed::Served`] says which.
+    Served,
     /// The pool is closed, or a dial failed and nothing else was left to wait for.
     Failed,
     /// It has waited for as long as the rules allow.
@@ -480,7 +502,7 @@ pub enum Outcome {
 }
 
 /// Where a connection went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 #[must_use]
 #[allow(clippy::exhaustive_enums)]
 pub enum Placed {
@@ -489,12 +511,12 @@ pub enum Placed {
         /// Its number.
         place: usize,
     },
-    /// It belongs to a waiter, who is to be woken.
+    /// It belongs to a waiter, to whom it is to be passed on.
     Served {
-        /// Its number.
-        place: usize,
         /// The number of the waiter.
         waiter: usize,
+        /// The waiter's right to use it.
+        held: Held,
     },
     /// It is to be closed; its place is free already.
     Close {
@@ -549,7 +571,7 @@ enum State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum WaitState {
     Waiting,
-    Served { place: u32 },
+    Served,
     Failed,
     TimedOut,
 }

@@ -1,4 +1,4 @@
-//! Doubly linked lists of indices, in the items of one slice.
+//! Lists and stacks of indices, linked in the items of one slice.
 
 /// The end of a list.
 pub(super) const NONE: u32 = u32::MAX;
@@ -23,6 +23,7 @@ pub(super) trait Linked {
     fn links_mut(&mut self) -> &mut Links;
 }
 
+/// Doubly linked: items can be taken out anywhere.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct List {
     front: u32,
@@ -35,21 +36,8 @@ impl List {
         Self { front: NONE, back: NONE, len: 0 }
     }
 
-    /// A list of all items, in order.
-    pub(super) fn of_all<T: Linked>(items: &mut [T]) -> Self {
-        let mut list = Self::new();
-        for index in 0..items.len() as u32 {
-            list.push_back(items, index);
-        }
-        list
-    }
-
     pub(super) const fn len(&self) -> u32 {
         self.len
-    }
-
-    pub(super) const fn is_empty(&self) -> bool {
-        self.len == 0
     }
 
     pub(super) const fn front(&self) -> u32 {
@@ -123,5 +111,42 @@ impl List {
                 this
             })
         })
+    }
+}
+
+/// Singly linked: touches the one item only.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stack {
+    top: u32,
+}
+
+impl Stack {
+    /// A stack of all items, the first on top.
+    pub(super) fn of_all<T: Linked>(items: &mut [T]) -> Self {
+        let mut stack = Self { top: NONE };
+        for index in (0..items.len() as u32).rev() {
+            stack.push(items, index);
+        }
+        stack
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.top == NONE
+    }
+
+    #[inline]
+    pub(super) fn push<T: Linked>(&mut self, items: &mut [T], index: u32) {
+        items[index as usize].links_mut().next = self.top;
+        self.top = index;
+    }
+
+    #[inline]
+    pub(super) fn pop<T: Linked>(&mut self, items: &mut [T]) -> Option<u32> {
+        let index = self.top;
+        if index == NONE {
+            return None;
+        }
+        self.top = items[index as usize].links().next;
+        Some(index)
     }
 }

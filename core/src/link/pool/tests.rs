@@ -4,7 +4,9 @@ extern crate alloc;
 
 use alloc::vec::Vec;
 
-use super::{Bookkeeping, Outcome, Place, Placed, Retired, Rules, WaitCell, Waiter};
+use super::{
+    Bookkeeping, Held, Outcome, Place, Placed, Retired, Rules, WaitCell, WaitRefused, Waiter,
+};
 use crate::time::Instant;
 
 const PLACES: usize = 4;
@@ -23,14 +25,20 @@ fn rules() -> Rules {
 }
 
 fn book(rules: Rules, places: usize) -> Bookkeeping<'static> {
+    let cells: Vec<_> = core::iter::repeat_n(WaitCell::FREE, places + WAITERS).collect();
     let places: Vec<_> = core::iter::repeat_n(Place::FREE, places).collect();
-    let waiters: Vec<_> = core::iter::repeat_n(WaitCell::FREE, WAITERS).collect();
-    Bookkeeping::new(rules, places.into_boxed_slice(), waiters.into_boxed_slice(), 7)
+    Bookkeeping::new(rules, places.into_boxed_slice(), cells.into_boxed_slice(), 7)
 }
 
 fn dialed(book: &mut Bookkeeping<'_>, now: Instant) -> Placed {
     let token = book.poll_dial(now).unwrap();
     book.handle_dialed(now, token)
+}
+
+fn served(placed: Placed, expected: &Waiter) -> Held {
+    let Placed::Served { waiter, held } = placed else { panic!("{placed:?}") };
+    assert_eq!(waiter, expected.index());
+    held
 }
 
 #[test]
@@ -78,13 +86,41 @@ fn waiters_do_not_fail_while_a_connection_is_in_use() {
     let mut book = book(Rules { idle_min: 0, ..rules() }, 2);
     let now = Instant::ZERO;
     let first = book.wait(Instant::ZERO).unwrap();
-    assert_eq!(dialed(&mut book, now), Placed::Served { place: 0, waiter: first.index() });
+    let held = served(dialed(&mut book, now), &first);
+    assert_eq!(held.place(), 0);
     let second = book.wait(Instant::ZERO).unwrap();
     let token = book.poll_dial(now).unwrap();
     book.handle_dial_failed(now, token);
     assert_eq!(book.poll_failed(), None);
-    let Outcome::Served(held) = book.outcome(first) else { panic!("served") };
-    assert_eq!(book.give_back(now, held), Placed::Served { place: 0, waiter: second.index() });
+    assert_eq!(book.outcome(first), Outcome::Served);
+    let held = served(book.give_back(now, held), &second);
+    assert_eq!(held.place(), 0);
+}
+
+#[test]
+fn as_many_may_wait_however_many_were_served_before() {
+    let mut book = book(Rules { idle_min: 0, ..rules() }, 2);
+    let now = Instant::ZERO;
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let waiter = book.wait(now).unwrap();
+        held.push(served(dialed(&mut book, now), &waiter));
+        assert_eq!(book.outcome(waiter), Outcome::Served);
+    }
+    let waiters: Vec<_> = (0..WAITERS).map(|_| book.wait(now).unwrap()).collect();
+    let refused = WaitRefused::TooMany { waiting_max: WAITERS as u32 };
+    assert_eq!(book.wait(now).unwrap_err(), refused);
+    for (index, waiter) in waiters.into_iter().enumerate() {
+        let first = held.remove(0);
+        held.push(served(book.give_back(now, first), &waiter));
+        // Who is served and gone at once leaves the cell when the connection is back.
+        assert!(book.cancel(waiter), "{index}");
+    }
+    assert_eq!(book.counts().waiting, 0);
+    for _ in 0..WAITERS {
+        let _waiting = book.wait(now).unwrap();
+    }
+    assert_eq!(book.wait(now).unwrap_err(), refused);
 }
 
 #[test]

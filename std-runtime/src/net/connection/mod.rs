@@ -13,6 +13,7 @@
 
 mod addresses;
 mod codec;
+mod desk;
 mod dial;
 mod error;
 mod halves;

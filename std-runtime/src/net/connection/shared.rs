@@ -19,6 +19,7 @@ use turbopump_core::time::{Clock, Instant};
 
 use super::addresses::Addresses;
 use super::codec::Codecs;
+use super::desk::Desk;
 use super::dial::dial;
 use super::error::{DialCause, DialError, Phase};
 use super::keeper::{Bell, tick_us};
@@ -27,6 +28,9 @@ use super::settings::PoolSettings;
 use super::status::{IoCounts, PoolStatus};
 use crate::backend::{Backend, Endpoint};
 use crate::clock::SystemClock;
+
+/// What a waiter gets.
+type Served<B> = (Held, Box<Live<B>>);
 
 pub(super) struct Shared<B: Backend> {
     pub(super) backend: B,
@@ -40,6 +44,8 @@ pub(super) struct Shared<B: Backend> {
     pub(super) tick_us: u64,
     /// Calls the keeper.
     pub(super) bell: Arc<Bell>,
+    /// By waiter. May be locked under the state's lock, not the other way round.
+    pub(super) desks: Box<[Desk<Served<B>>]>,
     state: Mutex<State<B>>,
 }
 
@@ -47,8 +53,6 @@ pub(super) struct State<B: Backend> {
     pub(super) book: Bookkeeping<'static>,
     /// By place; of those that nobody holds.
     pub(super) live: Box<[Option<Box<Live<B>>>]>,
-    /// By waiter.
-    pub(super) waiters: Box<[Option<Waker>]>,
     /// By place; of tasks that dial.
     dials: Box<[Option<Waker>]>,
     /// Of those who wait for a certain number of connections, or for the last to be closed.
@@ -67,18 +71,18 @@ pub(super) struct State<B: Backend> {
 impl<B: Backend> Shared<B> {
     pub(super) fn new(backend: B, endpoint: Endpoint, settings: PoolSettings) -> Self {
         let places = settings.connections_max as usize;
-        let waiters = settings.waiting_max as usize;
+        // Who was served keeps the cell until the connection is back.
+        let cells = places + settings.waiting_max as usize;
         let seed = RandomState::new().hash_one(&endpoint);
         let book = Bookkeeping::new(
             settings.rules(),
             vec![Place::FREE; places].into_boxed_slice(),
-            vec![WaitCell::FREE; waiters].into_boxed_slice(),
+            vec![WaitCell::FREE; cells].into_boxed_slice(),
             seed,
         );
         let state = State {
             book,
             live: core::iter::repeat_with(|| None).take(places).collect(),
-            waiters: core::iter::repeat_n(None, waiters).collect(),
             dials: core::iter::repeat_n(None, places).collect(),
             watchers: Vec::new(),
             last_dial: None,
@@ -98,6 +102,7 @@ impl<B: Backend> Shared<B> {
             addresses: Addresses::default(),
             latency: Mutex::new(LatencyHistogram::new()),
             bell: Arc::default(),
+            desks: core::iter::repeat_with(Desk::new).take(cells).collect(),
             state: Mutex::new(state),
         }
     }
@@ -128,11 +133,11 @@ impl<B: Backend> Shared<B> {
         let this = &mut *state;
         let mut wakers = Vec::new();
         while let Some(waiter) = this.book.poll_failed() {
-            wakers.extend(this.waiters[waiter].take());
+            wakers.extend(self.desks[waiter].end());
         }
         while let Some(waiter) = this.book.poll_timed_out(now) {
             this.timeouts[Phase::Acquire as usize] += 1;
-            wakers.extend(this.waiters[waiter].take());
+            wakers.extend(self.desks[waiter].end());
         }
         let mut retired = Vec::new();
         while let Some((place, _)) = this.book.poll_retired(now) {
@@ -184,12 +189,10 @@ impl<B: Backend> Shared<B> {
     ) {
         match placed {
             Placed::Idle { place } => state.live[place] = Some(live),
-            Placed::Served { place, waiter } => {
-                state.live[place] = Some(live);
-                let waker = state.waiters[waiter].take();
+            Placed::Served { waiter, held } => {
                 drop(state);
-                if let Some(waker) = waker {
-                    waker.wake();
+                if let Err((held, live)) = self.desks[waiter].serve((held, live)) {
+                    self.give_back(held, live);
                 }
             }
             Placed::Close { .. } => {
@@ -212,17 +215,14 @@ impl<B: Backend> Shared<B> {
 
     /// Ends somebody's wait before its time.
     pub(super) fn cancel(self: &Arc<Self>, waiter: Waiter) {
+        let desk = &self.desks[waiter.index()];
         let mut state = self.lock();
-        let index = waiter.index();
-        let held = state.book.cancel(waiter);
-        let waker = state.waiters[index].take();
-        let live = held.and_then(|held| {
-            let live = state.live[held.place()].take()?;
-            Some((held, live))
-        });
+        let is_served = state.book.cancel(waiter);
+        // From here on the desk may be the next one's, unless a connection is under way to it.
+        let left = if is_served { None } else { Some(desk.clear()) };
         drop(state);
-        drop(waker);
-        if let Some((held, live)) = live {
+        drop(left);
+        if is_served && let Some((held, live)) = desk.go() {
             self.give_back(held, live);
         }
     }

@@ -9,6 +9,7 @@ use alloc::sync::Arc;
 
 use turbopump_core::link::pool::{Held, Outcome, Retired, WaitRefused, Waiter};
 
+use super::desk::Found;
 use super::error::AcquireError;
 use super::handle::Connection;
 use super::live::Live;
@@ -73,36 +74,37 @@ impl<'p, B: Backend> Acquire<'p, B> {
         }
     }
 
-    fn poll_outcome(
-        &mut self,
-        cx: &Context<'_>,
-        waiter: Waiter,
-    ) -> Poll<Result<Connection<B>, AcquireError>> {
+    /// Goes to the desk, where a connection lies or the waker is left. `None` for who has none.
+    // Who finds an idle connection has no desk: this is not to cost them anything.
+    #[inline(never)]
+    fn poll_desk(&mut self, cx: &Context<'_>) -> Option<Poll<Result<Connection<B>, AcquireError>>> {
+        let desk = &self.shared.desks[self.waiter.as_ref()?.index()];
+        let result = match desk.find(cx) {
+            Found::Nothing => return Some(Poll::Pending),
+            Found::Served((held, live)) => {
+                self.waiter = None;
+                Ok(Connection::new(Arc::clone(self.shared), held, live))
+            }
+            Found::Ended => {
+                let waiter = self.waiter.take()?;
+                Err(self.why_ended(waiter))
+            }
+        };
+        Some(Poll::Ready(result))
+    }
+
+    #[cold]
+    fn why_ended(&self, waiter: Waiter) -> AcquireError {
         let mut state = self.shared.lock();
-        let index = waiter.index();
-        match state.book.outcome(waiter) {
-            Outcome::Waiting(waiter) => {
-                self.waiter = Some(waiter);
-                match &mut state.waiters[index] {
-                    Some(waker) if waker.will_wake(cx.waker()) => {}
-                    place => *place = Some(cx.waker().clone()),
-                }
-                Poll::Pending
-            }
-            Outcome::Served(held) => {
-                let live = state.live[held.place()].take();
-                drop(state);
-                let Some(live) = live else { return Poll::Ready(Err(AcquireError::Closed)) };
-                Poll::Ready(Ok(Connection::new(Arc::clone(self.shared), held, live)))
-            }
-            Outcome::Failed => Poll::Ready(Err(match state.last_dial.clone() {
-                Some(error) if !state.book.is_closed() => AcquireError::Dial(error),
-                _ => AcquireError::Closed,
-            })),
-            Outcome::TimedOut => Poll::Ready(Err(AcquireError::TimedOut {
-                after: self.shared.settings.acquire_timeout,
-                last_dial: state.last_dial.clone(),
-            })),
+        let outcome = state.book.outcome(waiter);
+        let last_dial = state.last_dial.clone();
+        if matches!(outcome, Outcome::TimedOut) {
+            let after = self.shared.settings.acquire_timeout;
+            return AcquireError::TimedOut { after, last_dial };
+        }
+        match last_dial {
+            Some(error) if !state.book.is_closed() => AcquireError::Dial(error),
+            _ => AcquireError::Closed,
         }
     }
 }
@@ -112,8 +114,8 @@ impl<B: Backend> Future for Acquire<'_, B> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Some(waiter) = self.waiter.take() {
-            return self.poll_outcome(cx, waiter);
+        if self.waiter.is_some() {
+            return self.poll_desk(cx).unwrap_or(Poll::Pending);
         }
         let mut state = match self.poll_idle(cx) {
             Ok(connection) => return Poll::Ready(Ok(connection)),
@@ -130,14 +132,15 @@ impl<B: Backend> Future for Acquire<'_, B> {
             }
             Err(_) => return Poll::Ready(Err(AcquireError::Closed)),
         };
-        state.waiters[waiter.index()] = Some(cx.waker().clone());
         self.waiter = Some(waiter);
         // As a rule all connections are in use and the keeper comes before anybody's time ends.
         if state.book.wants_dial() || state.kept_until > waits_from {
             let now = shared.exact_now(&mut state);
             shared.settle(state, now);
+        } else {
+            drop(state);
         }
-        Poll::Pending
+        self.poll_desk(cx).unwrap_or(Poll::Pending)
     }
 }
 
