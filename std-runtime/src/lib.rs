@@ -6,6 +6,7 @@
 //! | [`memory`] | heap-backed pools of buffers and values, with a cache per thread |
 //! | [`net`] | connections: requests and answers, TLS (feature `tls`) |
 //! | [`clock`] | the system's clocks as one [`Clock`](turbopump_core::time::Clock) |
+//! | `monitor` | all numbers of a program in one place, and who sees them (feature `monitor`) |
 //! | `compress` | zlib-rs behind the core's compressor traits (feature `zlib-rs`) |
 #![no_std]
 
@@ -18,4 +19,6 @@ pub mod clock;
 #[cfg(feature = "zlib-rs")]
 pub mod compress;
 pub mod memory;
+#[cfg(feature = "monitor")]
+pub mod monitor;
 pub mod net;

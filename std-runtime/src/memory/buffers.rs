@@ -12,6 +12,7 @@ use turbopump_core::pool::{
 };
 
 use super::caches::{Reference, ThreadCaches, flush_this_thread};
+use super::report::PoolReport;
 
 /// A buffer with one owner; see [`turbopump_core::pool::Lease`].
 pub type Lease = pool::Lease<Reference>;
@@ -151,6 +152,12 @@ impl BufferPool {
             let stats = |class| self.home.class_stats_with(class, caches());
             (0..self.home.classes_len()).filter_map(stats).collect()
         })
+    }
+
+    /// As [`class_stats`](Self::class_stats), for who collects numbers.
+    #[must_use]
+    pub fn report(&self) -> PoolReport {
+        PoolReport::new(self.class_stats())
     }
 
     /// What was counted, all classes together, the threads' caches included.

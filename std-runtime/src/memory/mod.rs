@@ -16,12 +16,14 @@ mod bytes;
 mod caches;
 mod objects;
 mod registry;
+mod report;
 
 pub use self::buffers::{BufferPool, Chunk, Lease, SERVER_CLASSES, STANDARD_CLASSES, default_pool};
 pub use self::bytes::IntoBytes;
 pub use self::caches::{Reference, ThreadCaches};
 pub use self::objects::{Boxed, Object, ObjectPool};
 pub use self::registry::{AlreadyRegistered, Key, ObjectPools, default_object_pools};
+pub use self::report::PoolReport;
 
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,8 @@ use turbopump_core::pool::{
     self, ClassStats, Exhausted, LayoutError, Manage, ObjectParts, OwnedRef,
 };
 
+use super::report::PoolReport;
+
 /// How values are made and cleaned, with the functions on the heap: so that a pool's type names
 /// only what it holds.
 pub struct Boxed<T> {
@@ -87,6 +89,12 @@ impl<T: 'static> ObjectPool<T> {
     #[must_use]
     pub fn count(&self) -> usize {
         self.home.count()
+    }
+
+    /// As [`stats`](Self::stats), for who collects numbers.
+    #[must_use]
+    pub fn report(&self) -> PoolReport {
+        PoolReport::new(alloc::vec![self.stats()])
     }
 
     /// What was counted.
