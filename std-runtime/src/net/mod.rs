@@ -14,8 +14,9 @@ pub mod tls;
 pub use adapter::FuturesIo;
 pub use connection::{
     AcquireError, CompressedWrite, CompressionSettings, Connection, ConnectionError,
-    ConnectionPool, DialError, InvalidSettings, IoCounts, Network, NetworkConfig, NetworkError,
-    Phase, PoolConfig, PoolSettings, PoolStatus, ReadHalf, WriteHalf,
+    ConnectionPool, ConnectionReader, ConnectionWriter, DialError, InvalidSettings, IoCounts,
+    Network, NetworkConfig, NetworkError, Phase, PoolConfig, PoolSettings, PoolStatus, ReadHalf,
+    WriteHalf,
 };
 pub use link::{BackendClock, Locked, spawn_link};
 pub use request::{Body, Request, RequestError, RequestLink, RequestLinkConfig, RequestStatus};

@@ -7,6 +7,7 @@ use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use std::sync::Mutex;
 
+use futures_io::{AsyncRead, AsyncWrite};
 use turbopump_core::link::pool::Retired;
 use turbopump_std::backend::Backend;
 use turbopump_std::net::{AcquireError, Connection, ConnectionPool, Phase, PoolSettings};
@@ -21,6 +22,7 @@ on_every_backend![
     waiting_ends_in_time,
     too_many_may_not_wait,
     who_gives_up_while_being_served_loses_nothing,
+    halves_keep_their_place_until_both_are_gone,
     closing_drains,
     dropping_the_last_handle_closes,
     a_broken_connection_makes_room_for_the_next_waiter,
@@ -178,6 +180,43 @@ async fn who_gives_up_while_being_served_loses_nothing<B: Backend>(backend: B) {
         panic!("it is idle")
     };
     ping(&mut connection).await;
+}
+
+async fn halves_keep_their_place_until_both_are_gone<B: Backend>(backend: B) {
+    let peer = Peer::echo();
+    let mut settings = PoolSettings::default();
+    settings.connections_max = 1;
+    let pool = pool(backend, &peer, settings);
+    let (mut reader, mut writer) = pool.get().await.unwrap().split();
+    let bytes = [7; 10_000];
+    let (mut written, mut read) = (0, 0);
+    let mut echo = [0; 10_000];
+    poll_fn(|cx| {
+        // Both at once, so that neither waits for the other's room.
+        while written < bytes.len() {
+            match Pin::new(&mut writer).poll_write(cx, &bytes[written..]) {
+                Poll::Ready(len) => written += len.unwrap(),
+                Poll::Pending => break,
+            }
+        }
+        while read < echo.len() {
+            match Pin::new(&mut reader).poll_read(cx, &mut echo[read..]) {
+                Poll::Ready(len) => read += len.unwrap(),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(())
+    })
+    .await;
+    assert!(echo == bytes);
+    drop(reader);
+    assert_eq!(pool.status().connections.active, 1, "half of it is still there");
+    drop(writer);
+    let status = pool.status();
+    assert_eq!((status.connections.total(), status.io.bytes_read), (0, 10_000));
+    assert_eq!(status.io.bytes_written, 10_000);
+    assert_eq!(status.connections.closed(Retired::Discarded), 1);
+    ping(&mut pool.get().await.unwrap()).await;
 }
 
 async fn closing_drains<B: Backend>(backend: B) {

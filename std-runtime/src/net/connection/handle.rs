@@ -14,6 +14,7 @@ use turbopump_core::link::pool::{Held, Retired};
 
 use super::live::Live;
 use super::shared::Shared;
+use super::split::{ConnectionReader, ConnectionWriter, split};
 use super::status::IoCounts;
 use crate::backend::Backend;
 
@@ -89,7 +90,21 @@ impl<B: Backend> Connection<B> {
     /// unread or the peer talks nonsense.
     pub fn discard(mut self) {
         if let Some((held, live)) = self.inner.take() {
-            self.shared.discard(held, live, Retired::Discarded);
+            self.shared.discard(held, *live, Retired::Discarded);
+        }
+    }
+
+    /// The halves that read and write, for what uses both at once and for good, such as
+    /// [`RequestLink::over`](crate::net::RequestLink::over) and
+    /// [`StreamLink::over`](crate::net::StreamLink::over).
+    ///
+    /// The connection keeps its place in the pool until both halves are dropped, and is closed
+    /// then: nobody knows in the middle of what. The halves have no time-outs of their own.
+    #[must_use]
+    pub fn split(mut self) -> (ConnectionReader<B>, ConnectionWriter<B>) {
+        match self.inner.take() {
+            Some((held, live)) => split(Arc::clone(&self.shared), held, *live),
+            None => unreachable!("a connection is taken only when it is dropped"),
         }
     }
 
@@ -131,7 +146,7 @@ impl<B: Backend> AsyncRead for Connection<B> {
         into: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let live = self.get_mut().live_mut();
-        let result = ready!(live.poll_read(cx, into));
+        let result = ready!(live.incoming.poll_read(cx, into));
         match &result {
             Ok(0) if !into.is_empty() => live.is_broken = true,
             Ok(len) => live.counts.bytes_read += *len as u64,

@@ -129,9 +129,10 @@ impl<B: Backend> Live<B> {
         into: &mut [u8],
     ) -> Result<usize, ConnectionError> {
         let timeout = shared.settings.read_timeout;
-        let read =
-            at_once_or_within(&shared.backend, timeout, |cx| retry(|| self.poll_read(cx, into)))
-                .await;
+        let read = at_once_or_within(&shared.backend, timeout, |cx| {
+            retry(|| self.incoming.poll_read(cx, into))
+        })
+        .await;
         let len = self.finish(shared, Phase::Read, timeout, read)?;
         self.counts.bytes_read += len as u64;
         if let Some(written_at) = self.written_at.take() {

@@ -167,7 +167,7 @@ impl<B: Backend> Shared<B> {
     #[inline]
     pub(super) fn give_back(self: &Arc<Self>, held: Held, mut live: Box<Live<B>>) {
         if !live.can_be_reused() {
-            return self.discard(held, live, Retired::Broken);
+            return self.discard(held, *live, Retired::Broken);
         }
         let counts = mem::take(&mut live.counts);
         let mut state = self.lock();
@@ -204,13 +204,20 @@ impl<B: Backend> Shared<B> {
 
     /// Closes a connection that was in use, and has another one dialed for whoever waits.
     #[cold]
-    pub(super) fn discard(self: &Arc<Self>, held: Held, live: Box<Live<B>>, reason: Retired) {
+    pub(super) fn discard(self: &Arc<Self>, held: Held, live: Live<B>, reason: Retired) {
+        let counts = live.counts;
+        // Before its place is free for the next.
+        drop(live);
+        self.forget(held, counts, reason);
+    }
+
+    /// Has another connection dialed in place of one that is closed.
+    pub(super) fn forget(self: &Arc<Self>, held: Held, counts: IoCounts, reason: Retired) {
         let mut state = self.lock();
-        state.io += live.counts;
+        state.io += counts;
         let now = self.exact_now(&mut state);
         state.book.discard(held, reason);
         self.settle(state, now);
-        drop(live);
     }
 
     /// Ends somebody's wait before its time.

@@ -55,8 +55,8 @@ impl<'p, B: Backend> Acquire<'p, B> {
     ) -> Option<Connection<B>> {
         // An idle place has a connection: both change under the same lock.
         let mut live = live?;
-        if held.is_stale() && !live.is_healthy(cx) {
-            self.shared.discard(held, live, Retired::Unhealthy);
+        if held.is_stale() && !live.incoming.is_healthy(cx) {
+            self.shared.discard(held, *live, Retired::Unhealthy);
             return None;
         }
         Some(Connection::new(Arc::clone(self.shared), held, live))
