@@ -3,6 +3,7 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`backend`] | what is needed of a runtime, as a trait |
+//! | [`batch`] | handles that run batch functions: sender, receiver, store, manager |
 //! | [`memory`] | heap-backed pools of buffers and values, with a cache per thread |
 //! | [`net`] | connections: requests and answers, TLS (feature `tls`) |
 //! | [`clock`] | the system's clocks as one [`Clock`](turbopump_core::time::Clock) |
@@ -15,6 +16,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod backend;
+pub mod batch;
 pub mod clock;
 #[cfg(feature = "zlib-rs")]
 pub mod compress;
@@ -22,3 +24,4 @@ pub mod memory;
 #[cfg(feature = "monitor")]
 pub mod monitor;
 pub mod net;
+mod turns;

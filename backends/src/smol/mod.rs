@@ -4,7 +4,7 @@
 //! it. Tasks run on smol's global executor, the one of `smol::spawn`, or on one that is given to
 //! [`Backend::on`].
 
-use turbopump_std::net;
+use turbopump_std::{batch, net};
 
 mod backend;
 mod halves;
@@ -20,3 +20,9 @@ pub type Connection = net::Connection<Backend>;
 pub type Network = net::Network<Backend>;
 /// Reads and writes as tasks of a few workers, over connections of a [`ConnectionPool`].
 pub type AsyncIo = net::async_io::AsyncIo<Connection>;
+/// Batches what is sent, for a function of the user's, on smol.
+pub type BatchSender<T> = batch::BatchSender<T, Backend>;
+/// Batches what is received, on smol.
+pub type BatchReceiver<T> = batch::BatchReceiver<T, Backend>;
+/// Writes to storage in batches; its timers run on smol.
+pub type BatchStore<T> = batch::BatchStore<T, Backend>;

@@ -3,7 +3,7 @@
 //! [`Backend`] runs on the runtime in which it is made, whoever polls its futures afterwards: they
 //! may well be awaited on another runtime.
 
-use turbopump_std::net;
+use turbopump_std::{batch, net};
 
 mod backend;
 mod halves;
@@ -19,3 +19,9 @@ pub type Connection = net::Connection<Backend>;
 pub type Network = net::Network<Backend>;
 /// Reads and writes as tasks of a few workers, over connections of a [`ConnectionPool`].
 pub type AsyncIo = net::async_io::AsyncIo<Connection>;
+/// Batches what is sent, for a function of the user's, on tokio.
+pub type BatchSender<T> = batch::BatchSender<T, Backend>;
+/// Batches what is received, on tokio.
+pub type BatchReceiver<T> = batch::BatchReceiver<T, Backend>;
+/// Writes to storage in batches; its timers run on tokio.
+pub type BatchStore<T> = batch::BatchStore<T, Backend>;

@@ -2,6 +2,7 @@
 //!
 //! [`Sources`] knows who has numbers; a [`Snapshot`] holds those of one moment.
 
+pub mod dashboard;
 mod sources;
 
 pub use sources::{Registration, Snapshot, Sources};

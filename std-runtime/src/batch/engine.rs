@@ -1,0 +1,376 @@
+//! What the handles, workers and the keeper of one batch handle share, under one short lock.
+
+use core::mem;
+use core::task::{Context, Poll, Waker};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use alloc::vec::Vec;
+
+use turbopump_core::batch::{Accumulator, Batch, BatchStorage, NewRefused, Settled, Ticket};
+use turbopump_core::stats::{Counter, ItemsHistogram, SizeHistogram};
+use turbopump_core::time::{Clock, Instant, Now};
+
+use super::error::{RefusedReason, SendRefused};
+use super::settings::{BatchSettings, InvalidSettings};
+use super::stats::BatchStats;
+use crate::clock::SystemClock;
+use crate::turns::Turns;
+
+pub(super) struct Engine<T: 'static> {
+    pub(super) settings: BatchSettings<T>,
+    pub(super) clock: SystemClock,
+    state: Mutex<State<T>>,
+}
+
+pub(super) struct State<T: 'static> {
+    accumulator: Accumulator<'static, T>,
+    waiting_bytes: u64,
+    /// The time as of the last look at the clock, and how many items have come since.
+    now: Now,
+    since_look: u32,
+    /// Senders that wait for room.
+    pub(super) turns: Turns,
+    /// Workers that wait for a batch, as bits, and their wakers.
+    idle: u64,
+    workers: Vec<Option<Waker>>,
+    pub(super) running: usize,
+    /// Until when the keeper sleeps.
+    pub(super) armed: Instant,
+    pub(super) keeper: Option<Waker>,
+    /// Who waits for everything to be settled, or for the end.
+    watchers: Vec<Waker>,
+    pub(super) is_stopping: bool,
+    abandoned: Counter,
+    panics: Counter,
+    sizes: ItemsHistogram,
+    bytes: SizeHistogram,
+}
+
+/// How often an item's time is looked up while others wait before it.
+const LOOK_EVERY: u32 = 64;
+
+impl<T: 'static> Engine<T> {
+    pub(super) fn new(settings: BatchSettings<T>, seed: u64) -> Result<Self, InvalidSettings> {
+        settings.check()?;
+        let storage = BatchStorage::on_heap(&settings.batch);
+        let accumulator = match Accumulator::new(settings.batch, storage, seed) {
+            Ok(accumulator) => accumulator,
+            Err(NewRefused::Config(error)) => return Err(InvalidSettings::Batch(error)),
+            Err(_) => unreachable!("the storage was made for this configuration"),
+        };
+        let workers = settings.workers();
+        let state = State {
+            accumulator,
+            waiting_bytes: 0,
+            now: Now::default(),
+            since_look: 0,
+            turns: Turns::new(settings.waiting_senders_max),
+            idle: 0,
+            workers: core::iter::repeat_n(None, workers).collect(),
+            running: 0,
+            armed: Instant::NEVER,
+            keeper: None,
+            watchers: Vec::new(),
+            is_stopping: false,
+            abandoned: Counter::new(),
+            panics: Counter::new(),
+            sizes: ItemsHistogram::items(),
+            bytes: SizeHistogram::sizes_bytes(),
+        };
+        Ok(Self { settings, clock: SystemClock::new(), state: Mutex::new(state) })
+    }
+
+    #[inline]
+    pub(super) fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes an item in; `has_turn` where nobody who waits is overtaken by that.
+    #[inline]
+    pub(super) fn push(
+        &self,
+        state: &mut State<T>,
+        item: T,
+        deadline: Instant,
+    ) -> Result<Wakers, SendRefused<T>> {
+        let bytes = (self.settings.bytes_of)(&item);
+        let full = state.waiting_bytes > 0
+            && state.waiting_bytes.saturating_add(bytes) > self.settings.waiting_bytes_max;
+        if full && bytes <= self.settings.batch.item_bytes_max && !state.is_stopping {
+            return Err(SendRefused { item, reason: state.full() });
+        }
+        let now = self.time_of_push(state);
+        if let Err(refused) = state.accumulator.push_until(now, item, bytes, deadline) {
+            let reason = RefusedReason::of(refused.reason, state.waiting_bytes);
+            return Err(SendRefused { item: refused.item, reason });
+        }
+        state.waiting_bytes += bytes;
+        Ok(state.after_push(deadline != Instant::NEVER))
+    }
+
+    /// Exact for who comes first, and not much too early for the others.
+    #[inline]
+    fn time_of_push(&self, state: &mut State<T>) -> Now {
+        state.since_look += 1;
+        if state.since_look >= LOOK_EVERY || state.accumulator.waiting() == 0 {
+            state.since_look = 0;
+            state.now = self.clock.now();
+        }
+        state.now
+    }
+
+    /// A batch for worker `index`; `None` at the end.
+    pub(super) fn poll_batch(
+        &self,
+        index: usize,
+        batch: &mut Batch<'static, T>,
+        cx: &Context<'_>,
+    ) -> Poll<Option<()>> {
+        let mut state = self.lock();
+        let this = &mut *state;
+        this.now = self.clock.now();
+        // Neither out nor too small: both were made by the same settings.
+        let is_filled = this.accumulator.poll_batch(this.now, batch).unwrap_or(false);
+        if is_filled {
+            this.idle &= !(1 << index);
+            if batch.attempt() == 0 {
+                this.waiting_bytes = this.waiting_bytes.saturating_sub(batch.bytes());
+                this.sizes.observe(batch.len() as u64);
+                this.bytes.observe(batch.bytes());
+            }
+            let sender = this.turns.first();
+            let next = if this.is_ready() { this.idle_worker() } else { None };
+            let keeper = this.arm();
+            drop(state);
+            Wakers([sender, next, keeper]).wake();
+            return Poll::Ready(Some(()));
+        }
+        if this.is_stopping && this.accumulator.is_drained() {
+            return Poll::Ready(None);
+        }
+        this.idle |= 1 << index;
+        let mut old = None;
+        if let Some(waker) = this.workers.get_mut(index)
+            && !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
+        {
+            old = waker.replace(cx.waker().clone());
+        }
+        let keeper = this.arm();
+        drop(state);
+        drop(old);
+        Wakers([keeper, None, None]).wake();
+        Poll::Pending
+    }
+
+    /// Takes a batch back. Items that are given up are told to `settled`, without a lock.
+    pub(super) fn settle(
+        &self,
+        batch: &mut Batch<'static, T>,
+        mut settled: impl FnMut(T, Settled),
+    ) {
+        let now = self.clock.now();
+        batch.conclude(now, &mut settled);
+        let mut given_up = Vec::new();
+        let mut state = self.lock();
+        let this = &mut *state;
+        this.now = now;
+        // Out, as it was handed out.
+        let _ = this.accumulator.settle(now, batch, |item, how| given_up.push((item, how)));
+        this.abandoned.add(given_up.len() as u64);
+        let keeper = this.arm();
+        let ended = this.take_watchers();
+        drop(state);
+        given_up.into_iter().for_each(|(item, how)| settled(item, how));
+        Wakers([keeper, None, None]).wake();
+        ended.into_iter().for_each(Waker::wake);
+    }
+
+    /// A worker is gone, with the batch it had.
+    pub(super) fn worker_gone(&self, index: usize, ticket: Option<Ticket>) {
+        let mut state = self.lock();
+        let this = &mut *state;
+        if let Some(ticket) = ticket {
+            this.accumulator.forget(ticket);
+        }
+        this.idle &= !(1 << index);
+        this.running -= 1;
+        let mut wakers = mem::take(&mut this.watchers);
+        if this.running == 0 {
+            // Nobody is left to work: not by stopping, where all is done, but with the runtime.
+            this.is_stopping = true;
+            this.accumulator.shutdown();
+            wakers.extend(this.turns.first());
+            wakers.extend(this.keeper.take());
+        } else if this.is_ready() {
+            wakers.extend(this.idle_worker());
+        }
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    pub(super) fn count_panic(&self) {
+        self.lock().panics.increment();
+    }
+
+    pub(super) fn flush(&self) {
+        let mut state = self.lock();
+        state.accumulator.flush();
+        let worker = if state.is_ready() { state.idle_worker() } else { None };
+        drop(state);
+        Wakers([worker, None, None]).wake();
+    }
+
+    /// Takes nothing in any more; workers end when all is settled.
+    pub(super) fn stop(&self) {
+        let mut state = self.lock();
+        state.is_stopping = true;
+        state.accumulator.shutdown();
+        let mut wakers = Vec::new();
+        state.idle = 0;
+        wakers.extend(state.workers.iter_mut().filter_map(Option::take));
+        wakers.extend(state.turns.first());
+        wakers.extend(state.keeper.take());
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Gives up what waits for an attempt.
+    pub(super) fn abandon(&self, mut settled: impl FnMut(T, Settled)) {
+        let mut given_up = Vec::new();
+        let mut state = self.lock();
+        state.accumulator.abandon(|item, how| given_up.push((item, how)));
+        state.waiting_bytes = 0;
+        state.abandoned.add(given_up.len() as u64);
+        let mut wakers = state.take_watchers();
+        wakers.extend(state.workers.iter_mut().filter_map(Option::take));
+        drop(state);
+        given_up.into_iter().for_each(|(item, how)| settled(item, how));
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    pub(super) fn poll_drained(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        if state.accumulator.is_drained() || (state.is_stopping && state.running == 0) {
+            return Poll::Ready(());
+        }
+        state.watch(cx);
+        Poll::Pending
+    }
+
+    pub(super) fn poll_ended(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        if state.running == 0 {
+            return Poll::Ready(());
+        }
+        state.watch(cx);
+        Poll::Pending
+    }
+
+    /// The keeper's time has come: somebody looks for a batch, if one is due.
+    pub(super) fn round(&self) {
+        let mut state = self.lock();
+        let this = &mut *state;
+        this.now = self.clock.now();
+        this.armed = Instant::NEVER;
+        let worker = if this.is_ready() { this.idle_worker() } else { None };
+        let keeper = this.arm();
+        drop(state);
+        Wakers([worker, keeper, None]).wake();
+    }
+
+    pub(super) fn stats(&self) -> BatchStats {
+        let state = self.lock();
+        BatchStats {
+            counters: state.accumulator.counters(),
+            waiting: state.accumulator.waiting(),
+            waiting_bytes: state.waiting_bytes,
+            in_flight: state.accumulator.in_flight(),
+            items_target: state.accumulator.items_target(),
+            workers: state.running,
+            abandoned: state.abandoned,
+            handler_panics: state.panics,
+            sizes: state.sizes.clone(),
+            bytes: state.bytes.clone(),
+        }
+    }
+}
+
+impl<T: 'static> State<T> {
+    /// Wakes whoever has to do something about a new item.
+    #[inline]
+    fn after_push(&mut self, has_deadline: bool) -> Wakers {
+        let mut wakers = Wakers::default();
+        if self.idle != 0 && self.is_ready() {
+            wakers.0[0] = self.idle_worker();
+        }
+        if has_deadline || self.accumulator.waiting() == 1 {
+            wakers.0[1] = self.arm();
+        }
+        wakers
+    }
+
+    pub(super) fn full(&self) -> RefusedReason {
+        RefusedReason::Full { items: self.accumulator.waiting(), bytes: self.waiting_bytes }
+    }
+
+    pub(super) fn set_cpu_share(&mut self, share: f64) {
+        self.accumulator.set_cpu_share(share);
+    }
+
+    fn is_ready(&self) -> bool {
+        self.accumulator.poll_timeout().is_some_and(|at| at <= self.now.at)
+    }
+
+    /// A worker that waits; it is not called twice.
+    fn idle_worker(&mut self) -> Option<Waker> {
+        let index = self.idle.trailing_zeros() as usize;
+        let waker = self.workers.get_mut(index)?.take();
+        self.idle &= !(1 << index);
+        waker
+    }
+
+    /// Has the keeper come in time. What is due already is no matter of time: an idle worker was
+    /// called for it, or all are busy and will look for themselves.
+    fn arm(&mut self) -> Option<Waker> {
+        let at = self.accumulator.poll_timeout()?;
+        if at >= self.armed || at <= self.now.at {
+            return None;
+        }
+        self.armed = at;
+        self.keeper.take()
+    }
+
+    fn take_watchers(&mut self) -> Vec<Waker> {
+        if !self.accumulator.is_drained() {
+            return Vec::new();
+        }
+        let mut wakers = mem::take(&mut self.watchers);
+        if self.is_stopping {
+            wakers.extend(self.workers.iter_mut().filter_map(Option::take));
+        }
+        wakers
+    }
+
+    fn watch(&mut self, cx: &Context<'_>) {
+        if !self.watchers.iter().any(|waker| waker.will_wake(cx.waker())) {
+            self.watchers.push(cx.waker().clone());
+        }
+    }
+}
+
+/// Whom to wake once the lock is released.
+#[derive(Default)]
+#[must_use]
+pub(super) struct Wakers([Option<Waker>; 3]);
+
+impl Wakers {
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.iter().all(Option::is_none)
+    }
+
+    #[inline]
+    pub(super) fn wake(self) {
+        self.0.into_iter().flatten().for_each(Waker::wake);
+    }
+}

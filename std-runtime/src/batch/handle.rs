@@ -1,0 +1,365 @@
+//! What sender, receiver and store have in common: a cheap handle on an engine and its tasks.
+
+use core::fmt;
+use core::future::{Future, poll_fn};
+use core::hash::BuildHasher;
+use core::pin::{Pin, pin};
+use core::task::{Context, Poll};
+use core::time::Duration;
+use std::hash::RandomState;
+use std::io;
+use std::sync::{Mutex, PoisonError};
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+
+use turbopump_core::batch::Settled;
+use turbopump_core::time::{Clock, Instant};
+
+use super::engine::{Engine, State};
+use super::error::{RefusedReason, SendRefused};
+use super::settings::{BatchSettings, InvalidSettings};
+use super::stats::BatchStats;
+use crate::backend::Backend;
+
+type Starter = Box<dyn FnOnce() -> io::Result<()> + Send>;
+type Tell<T> = dyn Fn(T, Settled) + Send + Sync;
+
+/// A cheap handle; the last one stops what runs.
+pub(super) struct Handle<T: 'static, B> {
+    inner: Arc<Inner<T, B>>,
+}
+
+struct Inner<T: 'static, B> {
+    backend: B,
+    engine: Arc<Engine<T>>,
+    starter: Mutex<Option<Starter>>,
+    /// How users learn of what was given up without having been worked on.
+    tell: Box<Tell<T>>,
+}
+
+impl<T: 'static, B> Clone for Handle<T, B> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+impl<T: 'static, B> Drop for Inner<T, B> {
+    fn drop(&mut self) {
+        self.engine.stop();
+        if self.engine.lock().running == 0 {
+            // Nobody has worked on anything, and nobody will.
+            self.engine.abandon(&*self.tell);
+        }
+    }
+}
+
+impl<T: Send + 'static, B: Backend> Handle<T, B> {
+    /// `starter` runs the workers of an engine; `tell` passes on what becomes of items.
+    pub(super) fn new(
+        backend: B,
+        settings: BatchSettings<T>,
+        tell: impl FnOnce(&Arc<Engine<T>>) -> Box<Tell<T>>,
+        starter: impl FnOnce(&Arc<Engine<T>>) -> io::Result<()> + Send + 'static,
+    ) -> Result<Self, InvalidSettings> {
+        let seed = RandomState::new().hash_one(settings.workers);
+        let engine = Arc::new(Engine::new(settings, seed)?);
+        let (tell, started) = (tell(&engine), Arc::clone(&engine));
+        let starter: Starter = Box::new(move || starter(&started));
+        let starter = Mutex::new(Some(starter));
+        Ok(Self { inner: Arc::new(Inner { backend, engine, starter, tell }) })
+    }
+
+    pub(super) fn engine(&self) -> &Engine<T> {
+        &self.inner.engine
+    }
+
+    /// Runs the workers, unless they run already or the handle was stopped.
+    pub(super) fn start(&self) -> io::Result<()> {
+        if self.engine().lock().is_stopping {
+            return Ok(());
+        }
+        let starter = self.inner.starter.lock().unwrap_or_else(PoisonError::into_inner).take();
+        starter.map_or(Ok(()), |start| start())
+    }
+
+    #[inline]
+    pub(super) fn try_send(&self, item: T, deadline: Instant) -> Result<(), SendRefused<T>> {
+        let engine = self.engine();
+        let mut state = engine.lock();
+        let wakers = state.push_in_turn(engine, item, deadline)?;
+        drop(state);
+        wakers.wake();
+        Ok(())
+    }
+
+    pub(super) fn try_send_many(
+        &self,
+        items: &mut impl Iterator<Item = T>,
+    ) -> (usize, Option<SendRefused<T>>) {
+        let engine = self.engine();
+        let mut state = engine.lock();
+        let mut sent = 0;
+        let refused = loop {
+            let Some(item) = items.next() else { break None };
+            match state.push_in_turn(engine, item, Instant::NEVER) {
+                Ok(wakers) if wakers.is_empty() => {}
+                Ok(wakers) => {
+                    drop(state);
+                    wakers.wake();
+                    state = engine.lock();
+                }
+                Err(refused) => break Some(refused),
+            }
+            sent += 1;
+        };
+        (sent, refused)
+    }
+
+    pub(super) fn deadline_in(&self, time: Duration) -> Instant {
+        let us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.engine().clock.now().at.plus_us(us)
+    }
+
+    #[inline]
+    pub(super) fn send(&self, item: T, deadline: Instant) -> Sending<'_, T> {
+        Sending { engine: self.engine(), item: Some(item), deadline, number: None }
+    }
+
+    pub(super) fn flush(&self) {
+        self.engine().flush();
+    }
+
+    pub(super) async fn drained(&self) {
+        poll_fn(|cx| self.engine().poll_drained(cx)).await;
+    }
+
+    pub(super) async fn stop(&self, within: Option<Duration>) -> StopReport {
+        let engine = self.engine();
+        let before = engine.stats();
+        engine.stop();
+        drop(self.inner.starter.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let mut ended = pin!(poll_fn(|cx| engine.poll_ended(cx)));
+        let in_time = match within {
+            None => {
+                ended.as_mut().await;
+                true
+            }
+            Some(time) => {
+                let at = std::time::Instant::now() + time;
+                let mut sleep = pin!(self.inner.backend.sleep_until(at));
+                poll_fn(|cx| match ended.as_mut().poll(cx) {
+                    Poll::Ready(()) => Poll::Ready(true),
+                    Poll::Pending => sleep.as_mut().poll(cx).map(|()| false),
+                })
+                .await
+            }
+        };
+        // Only after the time is over, or where no worker has ever run, is something left.
+        engine.abandon(&*self.inner.tell);
+        StopReport::since(&before, &engine.stats(), in_time)
+    }
+
+    pub(super) fn stats(&self) -> BatchStats {
+        self.engine().stats()
+    }
+}
+
+impl<T: 'static> State<T> {
+    /// Takes an item in, unless somebody waits who was there before.
+    #[inline]
+    fn push_in_turn(
+        &mut self,
+        engine: &Engine<T>,
+        item: T,
+        deadline: Instant,
+    ) -> Result<super::engine::Wakers, SendRefused<T>> {
+        if !self.turns.is_empty() && !self.is_stopping {
+            return Err(SendRefused { item, reason: self.full() });
+        }
+        engine.push(self, item, deadline)
+    }
+}
+
+/// The methods that every handle has.
+macro_rules! handle_methods {
+    ($handle:ident) => {
+        impl<T: Send + 'static, B: Backend> $handle<T, B> {
+            /// Has the work begin, unless it has or the handle was stopped.
+            ///
+            /// # Errors
+            ///
+            /// The operating system gives no thread, where one is needed.
+            pub fn start(&self) -> std::io::Result<()> {
+                self.handle.start()
+            }
+
+            /// Has all items that wait now handed out without waiting for more.
+            pub fn flush(&self) {
+                self.handle.flush();
+            }
+
+            /// Ends when all items that were taken in are settled; more may come meanwhile.
+            ///
+            /// # Cancel safety
+            ///
+            /// Dropping the future changes nothing.
+            pub async fn drained(&self) {
+                self.handle.drained().await;
+            }
+
+            /// Takes nothing in any more, has everything worked on, retries included, and ends when
+            /// all is settled.
+            ///
+            /// # Cancel safety
+            ///
+            /// The handle goes on stopping when the future is dropped.
+            pub async fn stop(&self) -> $crate::batch::StopReport {
+                self.handle.stop(None).await
+            }
+
+            /// As [`stop`](Self::stop), but gives up what waits for an attempt when the time is
+            /// over.
+            ///
+            /// # Cancel safety
+            ///
+            /// As [`stop`](Self::stop), without the time limit.
+            pub async fn stop_within(
+                &self,
+                time: core::time::Duration,
+            ) -> $crate::batch::StopReport {
+                self.handle.stop(Some(time)).await
+            }
+
+            /// What there is and what there has been.
+            #[must_use]
+            pub fn stats(&self) -> $crate::batch::BatchStats {
+                self.handle.stats()
+            }
+        }
+
+        impl<T: 'static, B> Clone for $handle<T, B> {
+            fn clone(&self) -> Self {
+                Self { handle: self.handle.clone() }
+            }
+        }
+
+        impl<T: 'static, B> core::fmt::Debug for $handle<T, B> {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                f.debug_tuple(stringify!($handle)).field(&self.handle).finish()
+            }
+        }
+    };
+}
+pub(super) use handle_methods;
+
+/// What became of items from the moment when a handle was told to stop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StopReport {
+    /// Done.
+    pub succeeded: u64,
+    /// Given up by the handler, out of retries, or expired.
+    pub failed: u64,
+    /// Given up because the time was over.
+    pub abandoned: u64,
+    /// Gone with a worker whose runtime has ended.
+    pub lost: u64,
+    /// Items that are still being worked on: the handler has not returned in time.
+    pub unfinished_batches: usize,
+    /// Whether everything was settled in time.
+    pub in_time: bool,
+}
+
+impl StopReport {
+    fn since(before: &BatchStats, after: &BatchStats, in_time: bool) -> Self {
+        let abandoned = after.abandoned.since(before.abandoned);
+        let failed = after.counters.failed.since(before.counters.failed);
+        Self {
+            succeeded: after.counters.succeeded.since(before.counters.succeeded),
+            failed: failed.saturating_sub(abandoned),
+            abandoned,
+            lost: after.counters.lost.since(before.counters.lost),
+            unfinished_batches: after.in_flight,
+            in_time,
+        }
+    }
+}
+
+/// Waits for room. Dropping it gives the place in the queue up, and drops the item.
+pub(super) struct Sending<'s, T: 'static> {
+    engine: &'s Engine<T>,
+    item: Option<T>,
+    deadline: Instant,
+    number: Option<u64>,
+}
+
+// Nothing is pinned: the item moves into the queue.
+impl<T: 'static> Unpin for Sending<'_, T> {}
+
+impl<T: 'static> Future for Sending<'_, T> {
+    type Output = Result<(), SendRefused<T>>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let Some(item) = this.item.take() else { return Poll::Pending };
+        let mut state = this.engine.lock();
+        if state.turns.is_turn(this.number) || state.is_stopping {
+            match this.engine.push(&mut state, item, this.deadline) {
+                Ok(wakers) => {
+                    let next = state.turns.leave(this.number.take());
+                    drop(state);
+                    wakers.wake();
+                    if let Some(next) = next {
+                        next.wake();
+                    }
+                    return Poll::Ready(Ok(()));
+                }
+                Err(SendRefused { item, reason: RefusedReason::Full { .. } }) => {
+                    this.item = Some(item);
+                }
+                Err(refused) => {
+                    let next = state.turns.leave(this.number.take());
+                    drop(state);
+                    if let Some(next) = next {
+                        next.wake();
+                    }
+                    return Poll::Ready(Err(refused));
+                }
+            }
+        } else {
+            this.item = Some(item);
+        }
+        if state.turns.wait(&mut this.number, cx.waker()) {
+            return Poll::Pending;
+        }
+        let max = this.engine.settings.waiting_senders_max;
+        let reason = RefusedReason::TooManySenders { max };
+        match this.item.take() {
+            Some(item) => Poll::Ready(Err(SendRefused { item, reason })),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<T: 'static> Drop for Sending<'_, T> {
+    fn drop(&mut self) {
+        if self.number.is_some() {
+            let next = self.engine.lock().turns.leave(self.number.take());
+            if let Some(next) = next {
+                next.wake();
+            }
+        }
+    }
+}
+
+impl<T: 'static, B> fmt::Debug for Handle<T, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stats = self.inner.engine.stats();
+        f.debug_struct("Handle")
+            .field("waiting", &stats.waiting)
+            .field("in_flight", &stats.in_flight)
+            .finish_non_exhaustive()
+    }
+}
