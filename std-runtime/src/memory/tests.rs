@@ -107,7 +107,7 @@ fn buffers_pass_from_thread_to_thread() {
         send.send(lease.freeze()).expect("the other thread listens");
     }
     drop(send);
-    assert_eq!(taker.join().expect("no panic"), (0..rounds).map(|round| round % 65).sum());
+    assert_eq!(taker.join().expect("no panic"), (0..rounds).map(|round| round % 65).sum::<usize>());
     assert_all_back(&pool, rounds);
 }
 

@@ -1,8 +1,24 @@
 //! Monitoring: all numbers of a program in one place, and whoever wants to see them.
 //!
-//! [`Sources`] knows who has numbers; a [`Snapshot`] holds those of one moment.
+//! [`Sources`] knows who has numbers; a [`Snapshot`] holds those of one moment. A [`Monitor`]
+//! serves them over HTTP, to scrapers and to people, and hands them to [`Observer`]s at regular
+//! intervals.
 
+mod config;
 pub mod dashboard;
+mod end;
+mod http;
+mod json;
+// The page, the server and the loop are rooms of their own; this is what they make together.
+#[allow(clippy::module_inception)]
+mod monitor;
+mod observer;
 mod sources;
+mod system;
 
+pub use config::{InvalidConfig, MonitorConfig};
+pub use http::Reply;
+pub use monitor::{Monitor, MonitorError};
+pub use observer::Observer;
 pub use sources::{Registration, Snapshot, Sources};
+pub use system::BuildInfo;

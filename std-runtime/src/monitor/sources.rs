@@ -201,7 +201,29 @@ impl Snapshot {
     ///
     /// [`VisitError`] of the visitor or of a source.
     pub fn visit(&self, visitor: &mut dyn Visitor) -> Result<(), VisitError> {
-        visit_all(&self.parts, &[], visitor)
+        self.visit_with(&[], visitor)
+    }
+
+    /// As [`visit`](Self::visit), with labels that every sample gets.
+    ///
+    /// # Errors
+    ///
+    /// As [`visit`](Self::visit).
+    pub fn visit_with(
+        &self,
+        labels: &[(&str, &str)],
+        visitor: &mut dyn Visitor,
+    ) -> Result<(), VisitError> {
+        visit_all(&self.parts, labels, visitor)
+    }
+
+    /// All numbers as JSON, as `/metrics.json` shows them.
+    ///
+    /// # Errors
+    ///
+    /// [`VisitError`] of a source.
+    pub fn to_json(&self) -> Result<String, VisitError> {
+        super::json::of_snapshot(self, &[])
     }
 
     /// All numbers as Prometheus' text, version 0.0.4.

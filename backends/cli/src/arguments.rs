@@ -1,0 +1,157 @@
+//! What the program can be asked for.
+
+use core::net::SocketAddr;
+use core::str::FromStr;
+use core::time::Duration;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Turbopump: pools, batches, connections, monitoring.
+#[derive(Debug, Parser)]
+#[command(name = "turbopump", version)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Sends real lines through everything there is, and checks each one at the other end.
+    ///
+    /// Lines go through pooled buffers, a batch sender and a compressed, multiplexed connection
+    /// from a pool to a collector on the loopback interface, there through a batch receiver to a
+    /// batch store on disk. Each is checked when it arrives and again when it is read from disk.
+    /// Ends with 0 where nothing was lost, duplicated or out of order, else with 1.
+    Demo(DemoArguments),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DemoArguments {
+    /// A text file whose lines are the messages. Without it: 50,000 flights of 2013 (CC0), keyed
+    /// by aircraft.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+    /// Messages to send; the input is repeated or cut. By default 1,000,000, or the lines of FILE.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub(crate) messages: Option<u64>,
+    /// Column (from 1) of the comma-separated lines that is the key; order is checked per key.
+    /// Without it, all lines of FILE have one key.
+    #[arg(long, value_name = "COLUMN", requires = "input")]
+    pub(crate) key: Option<usize>,
+    /// The runtime.
+    #[arg(long, value_enum, default_value_t = BackendName::Tokio)]
+    pub(crate) backend: BackendName,
+    /// Where the monitor listens, `HOST:PORT` (port 0: any that is free), or `off`.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    pub(crate) monitor: MonitorAddress,
+    /// Messages per batch; 1 shows what batching is worth.
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) batch: u32,
+    /// Lanes: messages of one key stay in one, lanes don't wait for each other.
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) lanes: u16,
+    /// At most this many messages a second.
+    #[arg(long, value_name = "N")]
+    pub(crate) rate: Option<u32>,
+    /// Where the store writes. By default a folder that is removed afterwards.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) store: Option<PathBuf>,
+    /// Figures of each second as JSON lines, for `turbopump report`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) export: Option<PathBuf>,
+    /// A webhook that takes Alertmanager's JSON, `http://HOST:PORT/PATH`.
+    #[arg(long, value_name = "URL")]
+    pub(crate) webhook: Option<String>,
+    /// Alert rules in TOML, in place of the built-in ones.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) rules: Option<PathBuf>,
+    /// Takes the collector away after SECONDS, for FOR seconds, to show what happens then.
+    #[arg(long, value_name = "SECONDS,FOR")]
+    pub(crate) outage: Option<Outage>,
+    /// Keeps the monitor for so long after the summary.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub(crate) hold: u64,
+    /// Prints one JSON object instead of the summary.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BackendName {
+    Tokio,
+    Smol,
+}
+
+impl BackendName {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tokio => "tokio",
+            Self::Smol => "smol",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MonitorAddress(pub(crate) Option<SocketAddr>);
+
+impl FromStr for MonitorAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self(None));
+        }
+        let address = text.parse().map_err(|_| {
+            String::from("write an IP address and a port, such as 127.0.0.1:8080, or `off`")
+        })?;
+        Ok(Self(Some(address)))
+    }
+}
+
+/// When the collector is away.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Outage {
+    pub(crate) after: Duration,
+    pub(crate) lasts: Duration,
+}
+
+impl FromStr for Outage {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let seconds = |part: &str| {
+            let seconds = part.trim().parse::<f64>().ok()?;
+            Duration::try_from_secs_f64(seconds).ok()
+        };
+        let parts = text.split_once(',').and_then(|(after, lasts)| {
+            Some(Self { after: seconds(after)?, lasts: seconds(lasts)? })
+        });
+        parts.ok_or_else(|| String::from("write two numbers of seconds, such as 2,5"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn what_is_no_address_and_no_outage_is_refused() {
+        assert_eq!("off".parse(), Ok(MonitorAddress(None)));
+        assert!("8080".parse::<MonitorAddress>().is_err());
+        let outage = Outage { after: Duration::from_secs(2), lasts: Duration::from_millis(500) };
+        assert_eq!("2, 0.5".parse(), Ok(outage));
+        for wrong in ["2", "2,-1", "x,1", "1,inf"] {
+            assert!(wrong.parse::<Outage>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! `turbopump demo`: real lines through everything there is.
+
+mod arrival;
+mod checker;
+mod collector;
+mod figures;
+mod input;
+mod message;
+mod pipeline;
+mod progress;
+mod scratch;
+mod summary;
+mod switch;
+mod uplink;
+mod watching;
+
+use alloc::sync::Arc;
+use core::error::Error;
+use std::io::{self, Write};
+
+use crate::arguments::{BackendName, DemoArguments};
+use crate::exit::Ended;
+
+use input::Input;
+use summary::Summary;
+use switch::Switch;
+
+/// Messages where nobody says how many: enough for some seconds.
+const MESSAGES: u64 = 1_000_000;
+
+pub(crate) fn run(arguments: &DemoArguments) -> Result<Ended, Box<dyn Error>> {
+    let input = match &arguments.input {
+        Some(path) => Input::file(path, arguments.key)?,
+        None => Input::flights()?,
+    };
+    let messages = arguments.messages.unwrap_or(match arguments.input {
+        Some(_) => input.lines() as u64,
+        None => MESSAGES,
+    });
+    let stop = stop_at_ctrl_c()?;
+    let input = Arc::new(input);
+    let summary = match arguments.backend {
+        BackendName::Tokio => {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            let backend = turbopump::tokio::Backend::on(runtime.handle().clone());
+            runtime.block_on(pipeline::run(backend, arguments, input, messages, stop))?
+        }
+        BackendName::Smol => {
+            let backend = turbopump::smol::Backend::new();
+            smol::block_on(pipeline::run(backend, arguments, input, messages, stop))?
+        }
+    };
+    print(&summary, arguments.json)?;
+    Ok(if summary.is_flawless() { Ended::Well } else { Ended::Badly })
+}
+
+/// Whoever has read enough closes the pipe; that is no failure.
+fn print(summary: &Summary, as_json: bool) -> Result<(), Box<dyn Error>> {
+    let text = if as_json { serde_json::to_string(summary)? } else { summary.to_string() };
+    match writeln!(io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// The first interruption ends the sending, the second one the program.
+fn stop_at_ctrl_c() -> Result<Arc<Switch>, ctrlc::Error> {
+    let stop = Arc::new(Switch::default());
+    let turned = Arc::clone(&stop);
+    ctrlc::set_handler(move || {
+        if turned.is_off() {
+            std::process::exit(130);
+        }
+        eprintln!("\nturbopump: finishing what is under way; once more ends at once");
+        turned.turn_off();
+    })?;
+    Ok(stop)
+}

@@ -1,0 +1,79 @@
+//! The demo's monitor: who has numbers, and where they are seen.
+
+use alloc::sync::Arc;
+use core::error::Error;
+use core::time::Duration;
+
+use turbopump::runtime::backend::Backend;
+use turbopump::runtime::monitor::{BuildInfo, Monitor, MonitorConfig, Sources};
+
+use super::figures::Figures;
+use super::pipeline::Pipeline;
+use crate::arguments::DemoArguments;
+
+pub(crate) struct Watching<B: Backend> {
+    monitor: Monitor<B>,
+}
+
+impl<B: Backend> Watching<B> {
+    pub(crate) async fn start(
+        backend: B,
+        arguments: &DemoArguments,
+        pipeline: &Pipeline<B>,
+    ) -> Result<Self, Box<dyn Error>> {
+        let sources = Sources::new();
+        register(&sources, arguments, pipeline)?;
+        let mut config = MonitorConfig::default();
+        config.address = arguments.monitor.0;
+        config.collect_interval = Duration::from_secs(1);
+        let monitor = Monitor::start(backend, config, sources).await?;
+        let watching = Self { monitor };
+        if let Some(url) = watching.url() {
+            eprintln!("turbopump: watch it at {url}");
+        }
+        Ok(watching)
+    }
+
+    pub(crate) fn url(&self) -> Option<String> {
+        Some(format!("http://{}/", self.monitor.address()?))
+    }
+
+    pub(crate) async fn stop(self) {
+        self.monitor.stop().await;
+    }
+}
+
+fn register<B: Backend>(
+    sources: &Sources,
+    arguments: &DemoArguments,
+    pipeline: &Pipeline<B>,
+) -> Result<(), Box<dyn Error>> {
+    let runtime = arguments.backend.as_str();
+    let build = move || BuildInfo::new(env!("CARGO_PKG_VERSION"), Some(runtime));
+    sources.register(&[], build)?.forever();
+
+    let (sent, checker) = (Arc::clone(&pipeline.sent), Arc::clone(&pipeline.checker));
+    let (uplink, collector) = (Arc::clone(&pipeline.uplink), Arc::clone(&pipeline.collector));
+    let figures = move || Figures::new(&sent, &checker, &uplink.counts, collector.repeated());
+    sources.register(&[], figures)?.forever();
+
+    for (name, pool) in [("sending", &pipeline.buffers), ("arriving", &pipeline.arriving)] {
+        let pool = pool.clone();
+        sources.register(&[("pool", name)], move || pool.report())?.forever();
+    }
+    let uplink = Arc::clone(&pipeline.uplink);
+    let labels = [("network", "collector")];
+    sources.register(&labels, move || uplink.pool_status())?.forever();
+    let uplink = Arc::clone(&pipeline.uplink);
+    sources.register(&labels, move || uplink.link_counters())?.forever();
+
+    for (number, lane) in pipeline.lanes.iter().enumerate() {
+        let (name, lane) = (format!("lane {number}"), lane.clone());
+        sources.register(&[("batch", &name)], move || lane.stats())?.forever();
+    }
+    let receiver = pipeline.receiver.clone();
+    sources.register(&[("batch", "receiver")], move || receiver.stats())?.forever();
+    let store = pipeline.store.clone();
+    sources.register(&[("batch", "store")], move || store.stats())?.forever();
+    Ok(())
+}

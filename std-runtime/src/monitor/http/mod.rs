@@ -1,0 +1,13 @@
+//! Answers to HTTP requests: which page, in which form, and the server around them.
+
+mod io;
+mod negotiate;
+mod reply;
+mod router;
+mod server;
+
+pub use reply::Reply;
+
+pub(super) use reply::Route;
+pub(super) use router::Router;
+pub(super) use server::Server;

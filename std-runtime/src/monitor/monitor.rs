@@ -1,0 +1,203 @@
+//! The monitor: collects, and serves pages.
+
+use core::fmt;
+use core::marker::PhantomData;
+use core::net::SocketAddr;
+use core::sync::atomic::AtomicUsize;
+use std::io;
+use std::time::Instant;
+
+use alloc::sync::Arc;
+
+use super::config::{InvalidConfig, MonitorConfig};
+use super::dashboard;
+use super::end::End;
+use super::http::{Reply, Router, Server};
+use super::sources::{Registration, Snapshot, Sources};
+use super::system::Watch;
+use crate::backend::Backend;
+
+/// Collects the numbers of a program and shows them.
+///
+/// | page | shows |
+/// | --- | --- |
+/// | `/` | plots, for people |
+/// | `/metrics` | all numbers: Prometheus' text, OpenMetrics or JSON, as the client likes |
+/// | `/metrics.json` | all numbers as JSON |
+/// | `/health`, `/healthz` | that the process lives |
+/// | `/readyz` | whether the program is ready, or 503 and why not |
+///
+/// There is no password: whoever reaches the address sees the pages. It is on the loopback
+/// interface unless the configuration says otherwise.
+///
+/// Dropping the monitor ends it as [`stop`](Self::stop) does, without waiting for that.
+///
+/// ```no_run
+/// use turbopump_std::backend::Backend;
+/// use turbopump_std::memory::BufferPool;
+/// use turbopump_std::monitor::{Monitor, MonitorConfig, Sources};
+///
+/// async fn watch<B: Backend>(backend: B) -> Result<(), Box<dyn core::error::Error>> {
+///     let (sources, pool) = (Sources::new(), BufferPool::standard());
+///     sources.register(&[("pool", "requests")], move || pool.report())?.forever();
+///     let monitor = Monitor::start(backend, MonitorConfig::default(), sources).await?;
+///     println!("http://{}/", monitor.address().expect("it listens"));
+///     monitor.stop().await;
+///     Ok(())
+/// }
+/// ```
+pub struct Monitor<B: Backend> {
+    sources: Sources,
+    address: Option<SocketAddr>,
+    end: Arc<End>,
+    _system: Registration,
+    backend: PhantomData<B>,
+}
+
+impl<B: Backend> Monitor<B> {
+    /// Begins to collect and, where an address is given, to listen.
+    ///
+    /// # Errors
+    ///
+    /// Settings that can't be meant; what the operating system says to the address.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing runs where the future is dropped.
+    pub async fn start(
+        backend: B,
+        config: MonitorConfig,
+        sources: Sources,
+    ) -> Result<Self, MonitorError> {
+        config.check().map_err(MonitorError::Config)?;
+        let watch = Watch::new();
+        let system = sources.register(&[], move || watch.look());
+        // It has no labels that could be wrong.
+        let Ok(system) = system else { unreachable!("no labels") };
+        let end = Arc::new(End::default());
+        let mut monitor = Self {
+            sources: sources.clone(),
+            address: None,
+            end: Arc::clone(&end),
+            _system: system,
+            backend: PhantomData,
+        };
+        let MonitorConfig { mut routes, observers, collect_interval, .. } = config;
+        let page: super::http::Route = Arc::new(|| Reply::html(dashboard::page()));
+        routes.insert(0, ("/".into(), page));
+        if let Some(address) = config.address {
+            let server = Arc::new(Server {
+                backend: backend.clone(),
+                router: Router {
+                    sources: sources.clone(),
+                    labels: config.labels,
+                    metrics_path: config.metrics_path,
+                    routes,
+                    checks: config.checks,
+                },
+                end: Arc::clone(&end),
+                connections_max: config.connections_max,
+                head_timeout: config.head_timeout,
+                connection_lifetime: config.connection_lifetime,
+                connections: AtomicUsize::new(0),
+            });
+            let listening = server.open(address).await;
+            let error = |error| MonitorError::Listen { address, error };
+            monitor.address = Some(listening.map_err(error)?);
+        }
+        let ticket = end.enter();
+        let runs = backend.clone();
+        backend.spawn(async move {
+            let _ticket = ticket;
+            let mut next = Instant::now() + collect_interval;
+            while end.unless_over(runs.sleep_until(next)).await.is_some() {
+                // Rounds that were missed are not made up for.
+                next = (next + collect_interval).max(Instant::now());
+                let snapshot = Arc::new(sources.snapshot());
+                for observer in &observers {
+                    observer.observe(&snapshot);
+                }
+            }
+        });
+        Ok(monitor)
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// Whose numbers it shows.
+    #[must_use]
+    pub const fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    /// All numbers of this moment.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.sources.snapshot()
+    }
+
+    /// Ends collecting and listening, closes all connections, and ends when all is gone.
+    ///
+    /// # Cancel safety
+    ///
+    /// The monitor ends all the same when the future is dropped.
+    pub async fn stop(self) {
+        self.end.call();
+        self.end.all_have_left().await;
+    }
+}
+
+impl<B: Backend> Drop for Monitor<B> {
+    fn drop(&mut self) {
+        self.end.call();
+    }
+}
+
+impl<B: Backend> fmt::Debug for Monitor<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Monitor")
+            .field("address", &self.address)
+            .field("sources", &self.sources)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why there is no monitor.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum MonitorError {
+    /// A setting can't be meant.
+    Config(InvalidConfig),
+    /// It can't listen there.
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system says.
+        error: io::Error,
+    },
+}
+
+impl fmt::Display for MonitorError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::Listen { address, .. } => write!(
+                f,
+                "the monitor can't listen at {address}; take another address, or port 0 for any"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for MonitorError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Config(_) => None,
+            Self::Listen { error, .. } => Some(error),
+        }
+    }
+}
