@@ -4,6 +4,8 @@
 //! serves them over HTTP, to scrapers and to people, and hands them to [`Observer`]s at regular
 //! intervals.
 
+pub mod alerts;
+mod client;
 mod config;
 pub mod dashboard;
 mod end;

@@ -33,10 +33,8 @@ pub(crate) fn run(arguments: &DemoArguments) -> Result<Ended, Box<dyn Error>> {
         Some(path) => Input::file(path, arguments.key)?,
         None => Input::flights()?,
     };
-    let messages = arguments.messages.unwrap_or(match arguments.input {
-        Some(_) => input.lines() as u64,
-        None => MESSAGES,
-    });
+    let all = if arguments.input.is_some() { input.lines() as u64 } else { MESSAGES };
+    let messages = arguments.messages.unwrap_or(all);
     let stop = stop_at_ctrl_c()?;
     let input = Arc::new(input);
     let summary = match arguments.backend {

@@ -3,8 +3,10 @@
 use alloc::sync::Arc;
 use core::error::Error;
 use core::time::Duration;
+use std::fs;
 
 use turbopump::runtime::backend::Backend;
+use turbopump::runtime::monitor::alerts::{Alert, Alerts, Webhook, default_rules, rules_from_toml};
 use turbopump::runtime::monitor::{BuildInfo, Monitor, MonitorConfig, Sources};
 
 use super::figures::Figures;
@@ -24,6 +26,14 @@ impl<B: Backend> Watching<B> {
         let sources = Sources::new();
         register(&sources, arguments, pipeline)?;
         let mut config = MonitorConfig::default();
+        let alerts = alerts(&backend, arguments, &sources)?;
+        config.observe(Arc::new(alerts.clone()));
+        config.route("/alerts.json", move || alerts.page());
+        let uplink = Arc::clone(&pipeline.uplink);
+        config.ready_when("collector", move || match uplink.pool_status().is_failing {
+            true => Err("the collector can't be reached".into()),
+            false => Ok(()),
+        });
         config.address = arguments.monitor.0;
         config.collect_interval = Duration::from_secs(1);
         let monitor = Monitor::start(backend, config, sources).await?;
@@ -41,6 +51,33 @@ impl<B: Backend> Watching<B> {
     pub(crate) async fn stop(self) {
         self.monitor.stop().await;
     }
+}
+
+/// The rules of the user's file, or those that suit any program; told on standard error.
+fn alerts<B: Backend>(
+    backend: &B,
+    arguments: &DemoArguments,
+    sources: &Sources,
+) -> Result<Alerts, Box<dyn Error>> {
+    let rules = match &arguments.rules {
+        None => default_rules(),
+        Some(path) => {
+            let text = fs::read_to_string(path);
+            let text = text.map_err(|error| format!("can't read {}: {error}", path.display()))?;
+            rules_from_toml(&text).map_err(|error| format!("{}, {error}", path.display()))?
+        }
+    };
+    let alerts = Alerts::new(rules)?;
+    alerts.tell(|alert: &Alert| {
+        eprintln!("turbopump: alert {} is {}: {}", alert.name, alert.state, alert.rule);
+    });
+    if let Some(url) = &arguments.webhook {
+        let webhook = Webhook::new(backend, url)?;
+        let counted = webhook.clone();
+        sources.register(&[], move || counted.stats())?.forever();
+        alerts.tell(webhook);
+    }
+    Ok(alerts)
 }
 
 fn register<B: Backend>(

@@ -8,6 +8,7 @@ mod server;
 
 pub use reply::Reply;
 
+pub(super) use io::Joined;
 pub(super) use reply::Route;
 pub(super) use router::Router;
 pub(super) use server::Server;

@@ -38,12 +38,14 @@ pub(in super::super) struct Server<B: Backend> {
 impl<B: Backend> Server<B> {
     /// Listens, and serves whoever comes in tasks of their own.
     pub(in super::super) async fn open(self: &Arc<Self>, at: SocketAddr) -> io::Result<SocketAddr> {
-        let mut listener = self.backend.listen(at).await?;
+        let listener = self.backend.listen(at).await?;
         let address = B::local_address(&listener)?;
         let this = Arc::clone(self);
         let ticket = self.end.enter();
         self.backend.spawn(async move {
+            // Left last, when the listener is closed.
             let _ticket = ticket;
+            let mut listener = listener;
             let options = SocketOptions::default();
             while let Some(accepted) =
                 this.end.unless_over(B::accept(&mut listener, &options)).await
@@ -63,7 +65,9 @@ impl<B: Backend> Server<B> {
         let ticket = self.end.enter();
         let before = self.connections.fetch_add(1, Ordering::Relaxed);
         self.backend.spawn(async move {
+            // Left last, when both halves are closed.
             let _ticket = ticket;
+            let (reader, writer) = (reader, writer);
             if before >= this.connections_max {
                 this.turn_away(writer).await;
             } else {

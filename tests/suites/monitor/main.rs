@@ -1,0 +1,11 @@
+//! The monitor over real sockets, on every backend. Clients are sockets of the standard library.
+
+extern crate alloc;
+
+mod alerts;
+mod browser;
+mod limits;
+mod pages;
+mod webhook;
+
+use turbopump_tests::on_every_backend;
