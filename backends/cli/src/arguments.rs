@@ -59,9 +59,12 @@ pub(crate) struct DemoArguments {
     /// Where the store writes. By default a folder that is removed afterwards.
     #[arg(long, value_name = "DIR")]
     pub(crate) store: Option<PathBuf>,
-    /// Figures of each second as JSON lines, for `turbopump report`.
+    /// Appends the numbers of each second to this file, as a line of JSON.
     #[arg(long, value_name = "FILE")]
     pub(crate) export: Option<PathBuf>,
+    /// Posts the numbers of each second to InfluxDB, `http://HOST:8086/write?db=NAME`.
+    #[arg(long, value_name = "URL")]
+    pub(crate) influx: Option<String>,
     /// A webhook that takes Alertmanager's JSON, `http://HOST:PORT/PATH`.
     #[arg(long, value_name = "URL")]
     pub(crate) webhook: Option<String>,

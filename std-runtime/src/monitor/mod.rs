@@ -8,16 +8,20 @@ pub mod alerts;
 mod client;
 mod config;
 pub mod dashboard;
+mod delivery;
 mod end;
+pub mod export;
 mod http;
 mod json;
 // The page, the server and the loop are rooms of their own; this is what they make together.
 #[allow(clippy::module_inception)]
 mod monitor;
 mod observer;
+mod poster;
 mod sources;
 mod system;
 
+pub use client::InvalidUrl;
 pub use config::{InvalidConfig, MonitorConfig};
 pub use http::Reply;
 pub use monitor::{Monitor, MonitorError};

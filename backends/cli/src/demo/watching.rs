@@ -7,14 +7,22 @@ use std::fs;
 
 use turbopump::runtime::backend::Backend;
 use turbopump::runtime::monitor::alerts::{Alert, Alerts, Webhook, default_rules, rules_from_toml};
-use turbopump::runtime::monitor::{BuildInfo, Monitor, MonitorConfig, Sources};
+use turbopump::runtime::monitor::export::{
+    FileExport, FileExportConfig, InfluxExport, InfluxExportConfig,
+};
+use turbopump::runtime::monitor::{BuildInfo, Monitor, MonitorConfig, Observer, Sources};
 
 use super::figures::Figures;
 use super::pipeline::Pipeline;
 use crate::arguments::DemoArguments;
 
+/// Of collecting and exporting.
+const INTERVAL: Duration = Duration::from_secs(1);
+
 pub(crate) struct Watching<B: Backend> {
     monitor: Monitor<B>,
+    file: Option<Arc<FileExport<B>>>,
+    influx: Option<Arc<InfluxExport>>,
 }
 
 impl<B: Backend> Watching<B> {
@@ -35,9 +43,34 @@ impl<B: Backend> Watching<B> {
             false => Ok(()),
         });
         config.address = arguments.monitor.0;
-        config.collect_interval = Duration::from_secs(1);
+        config.collect_interval = INTERVAL;
+        let file = match &arguments.export {
+            None => None,
+            Some(path) => {
+                let mut export = FileExportConfig::new(path);
+                export.every = INTERVAL;
+                let failed = |error| format!("can't write {}: {error}", path.display());
+                Some(FileExport::start(backend.clone(), export).map_err(failed)?)
+            }
+        };
+        let influx = match &arguments.influx {
+            None => None,
+            Some(url) => {
+                let mut export = InfluxExportConfig::new(url);
+                export.every = INTERVAL;
+                Some(InfluxExport::start(&backend, export)?)
+            }
+        };
+        if let Some(file) = &file {
+            config.observe(Arc::clone(file) as Arc<dyn Observer>);
+        }
+        if let Some(influx) = &influx {
+            config.observe(Arc::clone(influx) as Arc<dyn Observer>);
+            let counted = Arc::clone(influx);
+            sources.register(&[("exporter", "influx")], move || counted.stats())?.forever();
+        }
         let monitor = Monitor::start(backend, config, sources).await?;
-        let watching = Self { monitor };
+        let watching = Self { monitor, file, influx };
         if let Some(url) = watching.url() {
             eprintln!("turbopump: watch it at {url}");
         }
@@ -48,7 +81,17 @@ impl<B: Backend> Watching<B> {
         Some(format!("http://{}/", self.monitor.address()?))
     }
 
+    /// Exports the last numbers, too.
     pub(crate) async fn stop(self) {
+        let last = Arc::new(self.monitor.snapshot());
+        if let Some(influx) = &self.influx {
+            influx.observe(&last);
+            eprintln!("turbopump: {} exports to InfluxDB", influx.stats().posted());
+        }
+        if let Some(file) = &self.file {
+            file.observe(&last);
+            file.stop().await;
+        }
         self.monitor.stop().await;
     }
 }

@@ -4,7 +4,6 @@
 //! collection, keeps what it says, and tells handlers: the log, a webhook, functions of the user's.
 
 mod defaults;
-mod delivery;
 mod file;
 mod handler;
 mod webhook;
@@ -28,7 +27,7 @@ use super::sources::Snapshot;
 pub use defaults::default_rules;
 pub use file::{RulesError, rules_from_toml};
 pub use handler::{Alert, AlertHandler, AlertState, LogHandler};
-pub use webhook::{InvalidUrl, Webhook, WebhookStats};
+pub use webhook::{Webhook, WebhookStats};
 
 /// The text of rules: written into the program, or read.
 pub type Text = Cow<'static, str>;

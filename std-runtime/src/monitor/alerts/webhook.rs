@@ -2,31 +2,24 @@
 //! understand.
 
 use core::fmt;
-use core::future::{Future, poll_fn};
-use core::hash::{BuildHasher, Hash, Hasher};
-use core::pin::pin;
-use core::task::{Poll, Waker};
+use core::hash::{Hash, Hasher};
 use core::time::Duration;
-use std::hash::{DefaultHasher, RandomState};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::hash::DefaultHasher;
 use std::time::SystemTime;
 
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
 
 use serde_json::json;
 use turbopump_core::descriptor;
 use turbopump_core::stats::{Descriptor, Kind, Samples, Source, VisitError};
-use turbopump_core::time::{Clock, Instant};
 
-use super::delivery::{Counts, Delivery};
 use super::handler::{Alert, AlertHandler, AlertState};
 use crate::backend::Backend;
-use crate::clock::SystemClock;
-use crate::monitor::client::Client;
-
-pub use crate::monitor::client::InvalidUrl;
+use crate::monitor::client::InvalidUrl;
+use crate::monitor::delivery::Counts;
+use crate::monitor::poster::{Posted, Poster};
 
 /// Posts alerts to a URL. A cheap handle; its task ends with the last one.
 ///
@@ -35,24 +28,7 @@ pub use crate::monitor::client::InvalidUrl;
 /// 256 wait.
 #[derive(Clone)]
 pub struct Webhook {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    url: String,
-    clock: SystemClock,
-    state: Mutex<State>,
-}
-
-struct State {
-    delivery: Delivery,
-    waker: Option<Waker>,
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    poster: Poster,
 }
 
 impl Webhook {
@@ -62,100 +38,21 @@ impl Webhook {
     ///
     /// It is no `http` URL.
     pub fn new<B: Backend>(backend: &B, url: &str) -> Result<Self, InvalidUrl> {
-        let client = Client::new(backend.clone(), url)?;
-        let delivery = Delivery::new(RandomState::new().hash_one(url));
-        let state = Mutex::new(State { delivery, waker: None });
-        let shared = Arc::new(Shared { url: url.into(), clock: SystemClock::new(), state });
-        backend.spawn(deliver(backend.clone(), client, Arc::downgrade(&shared)));
-        Ok(Self { shared })
+        let what = Posted { name: "webhook", content_type: "application/json", is_gzip: false };
+        Ok(Self { poster: Poster::new(backend, url, what, Vec::new())? })
     }
 
     /// What was delivered, and what was not.
     #[must_use]
     pub fn stats(&self) -> WebhookStats {
-        let state = self.shared.lock();
-        WebhookStats { counts: state.delivery.counts, waiting: state.delivery.waiting() }
+        let (counts, waiting) = self.poster.stats();
+        WebhookStats { counts, waiting }
     }
 }
 
 impl AlertHandler for Webhook {
     fn tell(&self, alert: &Alert) {
-        let body = body(alert);
-        let mut state = self.shared.lock();
-        state.delivery.push(fingerprint(alert), body);
-        let waker = state.waker.take();
-        drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        let waker = self.lock().waker.take();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-}
-
-/// Delivers until the last handle is gone.
-async fn deliver<B: Backend>(backend: B, client: Client<B>, shared: Weak<Shared>) {
-    loop {
-        let Some(body) = next(&backend, &shared).await else { return };
-        let posted = client.post("application/json", &[], body.into_bytes()).await;
-        let Some(shared) = shared.upgrade() else { return };
-        let now = shared.clock.now().at;
-        let mut state = shared.lock();
-        match posted {
-            Ok(()) => state.delivery.succeeded(),
-            Err(error) => {
-                state.delivery.failed(now, error.is_final());
-                // Once per notice that is lost; attempts are counted.
-                if error.is_final() {
-                    log::error!("{}: an alert was not taken: {error}", shared.url);
-                }
-            }
-        }
-    }
-}
-
-/// The next notice, when its time has come; `None` once nobody has a handle.
-async fn next<B: Backend>(backend: &B, shared: &Weak<Shared>) -> Option<String> {
-    loop {
-        let wait = {
-            let shared = shared.upgrade()?;
-            let mut state = shared.lock();
-            let now = shared.clock.now().at;
-            if let Some(body) = state.delivery.poll(now) {
-                return Some(body.to_string());
-            }
-            state.delivery.poll_timeout().and_then(|at: Instant| shared.clock.system_instant(at))
-        };
-        let mut sleep = wait.map(|at| alloc::boxed::Box::pin(backend.sleep_until(at)));
-        let mut is_first = true;
-        let mut woken = pin!(poll_fn(|cx| {
-            let Some(shared) = shared.upgrade() else { return Poll::Ready(()) };
-            let mut state = shared.lock();
-            if !core::mem::take(&mut is_first) {
-                return Poll::Ready(());
-            }
-            if state.delivery.poll_timeout().is_some() && wait.is_none() {
-                return Poll::Ready(());
-            }
-            state.waker = Some(cx.waker().clone());
-            Poll::Pending
-        }));
-        poll_fn(|cx| {
-            if let Some(sleep) = &mut sleep
-                && sleep.as_mut().poll(cx).is_ready()
-            {
-                return Poll::Ready(());
-            }
-            woken.as_mut().poll(cx)
-        })
-        .await;
+        self.poster.push(fingerprint(alert), body(alert));
     }
 }
 

@@ -2,6 +2,8 @@
 // Asks for the numbers once a second, keeps five minutes of what panels make of them, and draws.
 // Panels and tiles are data: files in `panels/` call panel() and tile(); nothing here knows them.
 const KEPT = 300;
+// A page that was just opened shows less, larger.
+const SHOWN_MIN = 30;
 const COLOURS = 6;
 const panels = [];
 const tiles = [];
@@ -162,20 +164,22 @@ function build(one) {
 
 const [LEFT, RIGHT, TOP, BOTTOM] = [58, 8, 8, 18];
 let times = [];
+const shown = () => Math.max(SHOWN_MIN, times.length);
+const ago = (seconds) => seconds < 120 ? `${seconds} s ago` : `${Math.round(seconds / 60)} min ago`;
 
 function draw(one) {
   const width = one.svg.clientWidth || 400, height = one.svg.clientHeight || 150;
   const lines = [...one.history].map(([name, values], at) => ({ name, values, colour: `var(--c${at % COLOURS})` }));
   const all = lines.flatMap((line) => line.values.filter((v) => v !== null));
   const top = one.unit === "ratio" ? 1 : ceiling(Math.max(...all, 0));
-  const x = (at) => LEFT + ((KEPT - times.length + at) / (KEPT - 1)) * (width - LEFT - RIGHT);
+  const x = (at) => LEFT + ((shown() - times.length + at) / (shown() - 1)) * (width - LEFT - RIGHT);
   const y = (value) => TOP + (1 - Math.min(value, top) / top) * (height - TOP - BOTTOM);
   const shapes = [];
   for (const part of [0, 0.5, 1]) {
     shapes.push(shape("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(top * part), y2: y(top * part) }));
     shapes.push(shape("text", { x: LEFT - 6, y: y(top * part) + 4, "text-anchor": "end" }, show(top * part, one.unit)));
   }
-  shapes.push(shape("text", { x: LEFT, y: height - 4 }, "5 min ago"));
+  shapes.push(shape("text", { x: LEFT, y: height - 4 }, ago(shown())));
   shapes.push(shape("text", { x: width - RIGHT, y: height - 4, "text-anchor": "end" }, "now"));
   for (const line of lines) {
     let path = "", pen = false;
@@ -190,7 +194,7 @@ function draw(one) {
   }
   let at = times.length - 1;
   if (one.cursor !== undefined && times.length) {
-    at = Math.round(one.cursor * (KEPT - 1)) - (KEPT - times.length);
+    at = Math.round(one.cursor * (shown() - 1)) - (shown() - times.length);
     at = Math.min(times.length - 1, Math.max(0, at));
     shapes.push(shape("line", { class: "cursor", x1: x(at), x2: x(at), y1: TOP, y2: height - BOTTOM }));
     const end = x(at) > width / 2;
@@ -210,7 +214,7 @@ function draw(one) {
 function record(numbers) {
   times.push(numbers.now.at);
   if (times.length > KEPT) times.shift();
-  let shown = 0;
+  let drawn = 0;
   for (const one of panels) {
     const lines = one.lines(numbers).filter((line) => line.value !== undefined);
     for (const { name } of lines) {
@@ -221,7 +225,7 @@ function record(numbers) {
       while (values.length > times.length) values.shift();
     }
     if (!one.history.size) continue;
-    shown += 1;
+    drawn += 1;
     if (!one.root) build(one);
     draw(one);
   }
@@ -231,7 +235,7 @@ function record(numbers) {
     card.append(element("b", "", show(value, one.unit)), element("span", "", one.title));
     return card;
   }));
-  document.getElementById("empty").hidden = shown > 0;
+  document.getElementById("empty").hidden = drawn > 0;
   const build_info = numbers.series("turbopump_build_info")[0];
   if (build_info) {
     const { version, runtime } = build_info.labels;

@@ -10,5 +10,5 @@ pub use reply::Reply;
 
 pub(super) use io::Joined;
 pub(super) use reply::Route;
-pub(super) use router::Router;
+pub(super) use router::{Router, gzip};
 pub(super) use server::Server;

@@ -136,7 +136,8 @@ fn plain(status: StatusCode, is_head: bool, text: &'static str) -> Response<Byte
 /// Shorter ones fit a packet anyway.
 const GZIP_FROM_BYTES: usize = 1_024;
 
-fn gzip(body: &[u8]) -> Option<Vec<u8>> {
+/// The same as gzip, where that is shorter.
+pub(in super::super) fn gzip(body: &[u8]) -> Option<Vec<u8>> {
     let mut packed = alloc::vec![0; compressed_len_max(Format::Gzip, body.len())?];
     let mut deflate = Deflate::new(Format::Gzip, 1).ok()?;
     let len = deflate.compress(body, &mut packed).ok()?;

@@ -1,4 +1,4 @@
-tile({ title: "items a second", unit: "count/s", value: (n) => n.rate("turbopump_batch_items_succeeded_total") });
+tile({ title: "batch items a second", unit: "count/s", value: (n) => n.rate("turbopump_batch_items_succeeded_total") });
 tile({ title: "items a batch", unit: "count", value: (n) => n.mean("turbopump_batch_messages") });
 panel({
   title: "Batches: items", about: "settled a second", unit: "count/s",

@@ -1,3 +1,4 @@
+tile({ title: "messages a second", unit: "count/s", value: (n) => n.rate("turbopump_demo_messages_total", { stage: "arrived" }) });
 tile({ title: "latency, p99", unit: "seconds", value: (n) => n.quantile("turbopump_demo_latency_seconds", 0.99) });
 panel({
   title: "Messages", about: "a second", unit: "count/s",

@@ -1,4 +1,4 @@
-//! What is still to be delivered, and when: a machine without IO.
+//! What is still to be posted, and when: a machine without IO.
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -107,7 +107,7 @@ impl Delivery {
     }
 }
 
-/// Alerts are few; more than these means that nobody listens.
+/// More than these means that nobody listens.
 pub(super) const NOTICES_MAX: usize = 256;
 /// About a quarter of an hour.
 const ATTEMPTS_MAX: u32 = 20;

@@ -1,0 +1,8 @@
+//! Numbers that leave the program on a schedule: to files, to InfluxDB.
+
+mod file;
+mod influx;
+mod schedule;
+
+pub use file::{FileExport, FileExportConfig};
+pub use influx::{ExportStats, InfluxExport, InfluxExportConfig};

@@ -1,0 +1,178 @@
+//! Posts one thing after the other to a URL, and keeps what could not be posted for later.
+
+use core::fmt;
+use core::future::{Future, poll_fn};
+use core::hash::BuildHasher;
+use core::pin::pin;
+use core::task::{Poll, Waker};
+use std::hash::RandomState;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use alloc::string::{String, ToString};
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+
+use turbopump_core::time::{Clock, Instant};
+
+use super::client::{Client, InvalidUrl};
+use super::delivery::{Counts, Delivery};
+use super::http::gzip;
+use crate::backend::Backend;
+use crate::clock::SystemClock;
+
+/// What is posted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Posted {
+    /// For the log.
+    pub(super) name: &'static str,
+    pub(super) content_type: &'static str,
+    pub(super) is_gzip: bool,
+}
+
+/// A cheap handle; its task ends with the last one.
+#[derive(Clone)]
+pub(super) struct Poster {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    what: Posted,
+    clock: SystemClock,
+    state: Mutex<State>,
+}
+
+struct State {
+    delivery: Delivery,
+    /// Whether the last attempt has failed.
+    is_down: bool,
+    waker: Option<Waker>,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Poster {
+    pub(super) fn new<B: Backend>(
+        backend: &B,
+        url: &str,
+        what: Posted,
+        headers: Vec<(&'static str, String)>,
+    ) -> Result<Self, InvalidUrl> {
+        let client = Client::new(backend.clone(), url)?;
+        let delivery = Delivery::new(RandomState::new().hash_one(url));
+        let state = Mutex::new(State { delivery, is_down: false, waker: None });
+        let shared = Arc::new(Shared { what, clock: SystemClock::new(), state });
+        backend.spawn(deliver(backend.clone(), client, headers, Arc::downgrade(&shared)));
+        Ok(Self { shared })
+    }
+
+    /// Posts a body when its turn comes. The same twice in a row is posted once.
+    pub(super) fn push(&self, fingerprint: u64, body: String) {
+        let mut state = self.shared.lock();
+        state.delivery.push(fingerprint, body);
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// What became of bodies, and how many wait.
+    pub(super) fn stats(&self) -> (Counts, usize) {
+        let state = self.shared.lock();
+        (state.delivery.counts, state.delivery.waiting())
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let waker = self.lock().waker.take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+/// Delivers until the last handle is gone.
+async fn deliver<B: Backend>(
+    backend: B,
+    client: Client<B>,
+    headers: Vec<(&'static str, String)>,
+    shared: Weak<Shared>,
+) {
+    loop {
+        let Some(body) = next(&backend, &shared).await else { return };
+        let Some(what) = shared.upgrade().map(|shared| shared.what) else { return };
+        let (bytes, encoding) = match gzip(body.as_bytes()).filter(|_| what.is_gzip) {
+            Some(packed) => (packed, Some(("content-encoding", "gzip"))),
+            None => (body.into_bytes(), None),
+        };
+        let own = headers.iter().map(|(name, value)| (*name, value.as_str()));
+        let all: Vec<_> = own.chain(encoding).collect();
+        let posted = client.post(what.content_type, &all, bytes).await;
+        let Some(shared) = shared.upgrade() else { return };
+        let now = shared.clock.now().at;
+        let mut state = shared.lock();
+        match posted {
+            Ok(()) => {
+                state.is_down = false;
+                state.delivery.succeeded();
+            }
+            Err(error) => {
+                state.delivery.failed(now, error.is_final());
+                // Once per outage or refusal; attempts are counted.
+                if error.is_final() || !core::mem::replace(&mut state.is_down, true) {
+                    log::error!("the {} was not reached: {error}", what.name);
+                }
+            }
+        }
+    }
+}
+
+/// The next notice, when its time has come; `None` once nobody has a handle.
+async fn next<B: Backend>(backend: &B, shared: &Weak<Shared>) -> Option<String> {
+    loop {
+        let wait = {
+            let shared = shared.upgrade()?;
+            let mut state = shared.lock();
+            let now = shared.clock.now().at;
+            if let Some(body) = state.delivery.poll(now) {
+                return Some(body.to_string());
+            }
+            state.delivery.poll_timeout().and_then(|at: Instant| shared.clock.system_instant(at))
+        };
+        let mut sleep = wait.map(|at| alloc::boxed::Box::pin(backend.sleep_until(at)));
+        let mut is_first = true;
+        let mut woken = pin!(poll_fn(|cx| {
+            let Some(shared) = shared.upgrade() else { return Poll::Ready(()) };
+            let mut state = shared.lock();
+            if !core::mem::take(&mut is_first) {
+                return Poll::Ready(());
+            }
+            if state.delivery.poll_timeout().is_some() && wait.is_none() {
+                return Poll::Ready(());
+            }
+            state.waker = Some(cx.waker().clone());
+            Poll::Pending
+        }));
+        poll_fn(|cx| {
+            if let Some(sleep) = &mut sleep
+                && sleep.as_mut().poll(cx).is_ready()
+            {
+                return Poll::Ready(());
+            }
+            woken.as_mut().poll(cx)
+        })
+        .await;
+    }
+}
+
+impl fmt::Debug for Poster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // URL and headers may hold secrets.
+        f.debug_struct("Poster").field("what", &self.shared.what).finish_non_exhaustive()
+    }
+}
