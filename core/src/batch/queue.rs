@@ -27,7 +27,7 @@ pub(super) struct Queue<'s, T> {
     /// The number of the first item: so many were taken out.
     taken: u64,
     /// When the first was pushed. The others have noted the lower half of their times; if two of
-    /// them are more than 71 minutes apart, the second may pass for older than it is.
+    /// them are more than 35 minutes apart, the second may pass for older than it is.
     first_at: Instant,
     linger_us: u64,
     bytes_max: u64,
@@ -297,7 +297,9 @@ impl<'s, T> Queue<'s, T> {
     }
 }
 
-/// When an item was pushed that came after one that was pushed at `at`.
+/// When an item was pushed that came after one that was pushed at `at`. A clock that has stepped
+/// back between them counts as one that stood still.
 fn later(at: Instant, before: Note, after: Note) -> Instant {
-    at.plus_us(after.pushed_us.wrapping_sub(before.pushed_us).into())
+    let apart_us = after.pushed_us.wrapping_sub(before.pushed_us) as i32;
+    at.plus_us(apart_us.max(0) as u64)
 }

@@ -77,6 +77,21 @@ fn a_full_batch_goes_at_once_and_the_rest_after_the_linger_time() {
 }
 
 #[test]
+fn a_clock_that_steps_back_keeps_nobody_waiting() {
+    let mut batcher = batcher(small());
+    push(&mut batcher, at_ms(100), 0..10);
+    // Threads that read the clock before they had the lock.
+    push(&mut batcher, at_ms(99), 10..12);
+    let full = poll(&mut batcher, at_ms(100)).expect("ten items are there");
+    assert_eq!(batcher.poll_timeout(), Some(Instant::from_ms(110)), "as if pushed at 100 ms");
+    let rest = poll(&mut batcher, at_ms(110)).expect("10 ms are over");
+    assert_eq!(items(&rest), [10, 11]);
+    for batch in [full, rest] {
+        settle(&mut batcher, at_ms(110), batch, |_| Outcome::Done);
+    }
+}
+
+#[test]
 fn a_flush_takes_what_waits_then_and_no_more() {
     let mut batcher = batcher(small());
     push(&mut batcher, at_ms(0), 0..2);

@@ -114,7 +114,7 @@ impl<T: 'static> Engine<T> {
         state.since_look += 1;
         if state.since_look >= LOOK_EVERY || state.accumulator.waiting() == 0 {
             state.since_look = 0;
-            state.now = self.clock.now();
+            state.look(self.clock.now());
         }
         state.now
     }
@@ -128,7 +128,7 @@ impl<T: 'static> Engine<T> {
     ) -> Poll<Option<()>> {
         let mut state = self.lock();
         let this = &mut *state;
-        this.now = self.clock.now();
+        this.look(self.clock.now());
         // Neither out nor too small: both were made by the same settings.
         let is_filled = this.accumulator.poll_batch(this.now, batch).unwrap_or(false);
         if is_filled {
@@ -173,7 +173,7 @@ impl<T: 'static> Engine<T> {
         let mut given_up = Vec::new();
         let mut state = self.lock();
         let this = &mut *state;
-        this.now = now;
+        this.look(now);
         // Out, as it was handed out.
         let _ = this.accumulator.settle(now, batch, |item, how| given_up.push((item, how)));
         this.abandoned.add(given_up.len() as u64);
@@ -270,7 +270,7 @@ impl<T: 'static> Engine<T> {
     pub(super) fn round(&self) {
         let mut state = self.lock();
         let this = &mut *state;
-        this.now = self.clock.now();
+        this.look(self.clock.now());
         this.armed = Instant::NEVER;
         let worker = if this.is_ready() { this.idle_worker() } else { None };
         let keeper = this.arm();
@@ -296,6 +296,14 @@ impl<T: 'static> Engine<T> {
 }
 
 impl<T: 'static> State<T> {
+    /// The time as of now, unless somebody with the lock has seen a later one.
+    #[inline]
+    fn look(&mut self, now: Now) {
+        if now.at > self.now.at {
+            self.now = now;
+        }
+    }
+
     /// Wakes whoever has to do something about a new item.
     #[inline]
     fn after_push(&mut self, has_deadline: bool) -> Wakers {

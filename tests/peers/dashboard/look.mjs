@@ -1,13 +1,15 @@
 // Looks at the dashboard of a running monitor in headless Chromium: plots move, nothing is logged as
 // an error, nothing is asked of anybody else, and nothing is wider than the window. Takes pictures.
 //
-//   node look.mjs URL FOLDER
+//   node look.mjs URL FOLDER [SECONDS]
+//
+// With SECONDS it watches for so long before each picture.
 import { mkdirSync } from "node:fs";
 import { chromium } from "playwright-core";
 
-const [url, folder] = process.argv.slice(2);
+const [url, folder, seconds] = process.argv.slice(2);
 if (!url || !folder) {
-  console.error("node look.mjs URL FOLDER");
+  console.error("node look.mjs URL FOLDER [SECONDS]");
   process.exit(2);
 }
 mkdirSync(folder, { recursive: true });
@@ -39,6 +41,7 @@ try {
       expect((await page.$$(".tile")).length >= 4, `${at}: hardly any tile`);
       const width = await page.evaluate(() => document.documentElement.scrollWidth);
       expect(width <= viewport.width, `${at}: ${width} wide, the window is ${viewport.width}`);
+      if (seconds) await page.waitForTimeout(1000 * seconds);
       await page.screenshot({ path: `${folder}/${name}-${colorScheme}.png` });
       await page.close();
     }

@@ -1,12 +1,13 @@
 //! A million items on each runtime, through functions that fail, are slow and panic.
 
+use turbopump_core::batch::Batch;
 use turbopump_std::backend::Backend;
-use turbopump_std::batch::{BatchSender, BatchSettings};
+use turbopump_std::batch::{BatchSender, BatchSettings, handler_fn};
 
 use crate::ledger::{Do, Keeper};
 use crate::on_every_runtime;
 
-on_every_runtime![a_million_items_are_settled_once_each];
+on_every_runtime![a_million_items_are_settled_once_each, senders_of_any_length_end];
 
 const ITEMS: u64 = 1_000_000;
 const SENDERS: u64 = 4;
@@ -51,4 +52,28 @@ async fn a_million_items_are_settled_once_each<B: Backend>(backend: B) {
     assert_eq!(stats.counters.failed.get(), keeper.given_up());
     assert_eq!(keeper.done() + keeper.given_up(), ITEMS);
     assert!(stats.handler_panics.get() > 0 && stats.counters.retried.get() > 0);
+}
+
+/// Many short lives, sent in bulk: each end is another race between sender, worker and keeper.
+async fn senders_of_any_length_end<B: Backend>(backend: B) {
+    for round in 0..200 {
+        let items = 1 + (round * 7_919) % 60_000;
+        let handler = handler_fn(|_: &mut Batch<'static, u64>| ());
+        let mut settings = BatchSettings::default();
+        settings.batch.waiting_max = 1_024;
+        settings.workers = 1 + round as usize % 3;
+        let sender = BatchSender::new(backend.clone(), settings, handler).unwrap();
+        sender.start().unwrap();
+        let (ended, sending) = (sender.clone(), sender.clone());
+        backend.spawn(async move {
+            sending.send_many(&mut (0..items)).await.unwrap();
+            drop(sending);
+        });
+        while ended.stats().counters.items.get() < items {
+            smol::future::yield_now().await;
+        }
+        let report = sender.stop().await;
+        assert_eq!((report.failed, report.abandoned, report.lost), (0, 0, 0), "round {round}");
+        assert_eq!(sender.stats().counters.succeeded.get(), items, "round {round}");
+    }
 }

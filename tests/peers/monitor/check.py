@@ -1,0 +1,219 @@
+"""Checks a demo's monitor with other people's programs: Prometheus scrapes it, evaluates the
+shipped rules and must know every series that rules and dashboard ask for, with exact counts after a
+known workload; InfluxDB must return the exported points; a webhook must hear of an outage; the
+dashboard is looked at in Chromium.
+
+    python3 tests/peers/monitor/check.py PROGRAM [tokio|smol ...]
+"""
+
+import contextlib
+import http.server
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.parse
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+RULES = ROOT / "docs/monitoring/prometheus-rules.yml"
+DASHBOARD = ROOT / "docs/monitoring/grafana-dashboard.json"
+LOOK = ROOT / "tests/peers/dashboard"
+MESSAGES = 400_000
+SECONDS_MAX = 60
+
+
+def free_port():
+    with contextlib.closing(socket.socket()) as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def get(url):
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return answer.read()
+
+
+def until(what, look):
+    """Waits until `look` returns something; the servers come up and scrape in their own time."""
+    end = time.monotonic() + SECONDS_MAX
+    seen = None
+    while time.monotonic() < end:
+        try:
+            seen = look()
+            if seen:
+                return seen
+        except OSError as error:
+            seen = error
+        time.sleep(0.2)
+    raise SystemExit(f"not within {SECONDS_MAX} s: {what}; the last was {seen!r}")
+
+
+@contextlib.contextmanager
+def running(command, **options):
+    process = subprocess.Popen(command, **options)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+class Notices(http.server.BaseHTTPRequestHandler):
+    seen = []
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        Notices.seen.append((body["status"], body["alerts"][0]["labels"]["alertname"]))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def prometheus(folder, port, target):
+    """The command, for a configuration that scrapes `target` each second."""
+    config = folder / "prometheus.yml"
+    config.write_text(
+        f"global: {{scrape_interval: 1s, evaluation_interval: 1s}}\n"
+        f"rule_files: ['{RULES}']\n"
+        f"scrape_configs:\n"
+        f"  - job_name: turbopump\n"
+        f"    static_configs: [{{targets: ['127.0.0.1:{target}']}}]\n"
+    )
+    return [
+        "prometheus",
+        f"--config.file={config}",
+        f"--storage.tsdb.path={folder / 'tsdb'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--log.level=warn",
+    ]
+
+
+def influxd(folder, port):
+    config = folder / "influxdb.conf"
+    config.write_text(
+        f'reporting-disabled = true\nbind-address = "127.0.0.1:0"\n'
+        f'[meta]\n  dir = "{folder}/meta"\n'
+        f'[data]\n  dir = "{folder}/data"\n  wal-dir = "{folder}/wal"\n'
+        f'[http]\n  bind-address = "127.0.0.1:{port}"\n  log-enabled = false\n'
+        f'[monitor]\n  store-enabled = false\n[logging]\n  level = "error"\n'
+    )
+    return ["influxd", "-config", str(config)]
+
+
+def metrics_of(expression):
+    """Names of metrics: identifiers of ours, whatever surrounds them."""
+    return set(re.findall(r"\bturbopump_[a-z_]+\b", expression))
+
+
+def asked_for():
+    names = set()
+    for line in RULES.read_text().splitlines():
+        if "annotations" not in line:
+            names |= metrics_of(line.split("#")[0])
+    for panel in json.loads(DASHBOARD.read_text())["panels"]:
+        for target in panel["targets"]:
+            names |= metrics_of(target["expr"])
+    return names
+
+
+def check(program, backend, folder):
+    monitor, scraper, store = free_port(), free_port(), free_port()
+    hook = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Notices)
+    threading.Thread(target=hook.serve_forever, daemon=True).start()
+    Notices.seen.clear()
+    influx_url = f"http://127.0.0.1:{store}"
+    summary = folder / "summary.json"
+    with (
+        running(prometheus(folder, scraper, monitor), stderr=subprocess.DEVNULL),
+        running(influxd(folder, store), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL),
+    ):
+        until("influxd answers", lambda: urllib.request.urlopen(f"{influx_url}/ping").status == 204)
+        create = urllib.parse.urlencode({"q": "CREATE DATABASE demo"}).encode()
+        urllib.request.urlopen(f"{influx_url}/query", create).read()
+        command = [
+            program, "demo", "--backend", backend, "--json",
+            "--messages", str(MESSAGES), "--rate", "60000", "--outage", "2,2.5",
+            "--monitor", f"127.0.0.1:{monitor}", "--hold", "600",
+            "--webhook", f"http://127.0.0.1:{hook.server_port}/hook",
+            "--influx", f"{influx_url}/write?db=demo",
+        ]
+        with summary.open("w") as out, running(command, stdout=out, stderr=subprocess.PIPE) as demo:
+            api = f"http://127.0.0.1:{scraper}/api/v1"
+
+            def value(expression):
+                query = urllib.parse.urlencode({"query": expression})
+                result = json.loads(get(f"{api}/query?{query}"))["data"]["result"]
+                return float(result[0]["value"][1]) if result else None
+
+            for stage in ("sent", "arrived"):
+                expression = f'turbopump_demo_messages_total{{stage="{stage}"}}'
+                until(f"{expression} is {MESSAGES}", lambda: value(expression) == MESSAGES)
+            done = 'sum(turbopump_batch_items_succeeded_total{batch=~"lane.*"})'
+            until(f"{done} is {MESSAGES}", lambda: value(done) == MESSAGES)
+            stored = 'turbopump_batch_items_succeeded_total{batch="store"}'
+            until(f"{stored} is {MESSAGES}", lambda: value(stored) == MESSAGES)
+
+            known = set(json.loads(get(f"{api}/label/__name__/values"))["data"])
+            missing = sorted(asked_for() - known)
+            if missing:
+                raise SystemExit(f"asked for, but shown by nobody: {missing}")
+            groups = json.loads(get(f"{api}/rules"))["data"]["groups"]
+            rules = [rule for group in groups for rule in group["rules"]]
+            bad = [rule["name"] for rule in rules if rule["health"] != "ok"]
+            if bad or len(rules) < 10:
+                raise SystemExit(f"{len(rules)} rules, not well: {bad}")
+
+            until("the webhook hears of the outage and its end", lambda: (
+                ("firing", "connections_failing") in Notices.seen
+                and ("resolved", "connections_failing") in Notices.seen
+            ))
+            query = urllib.parse.urlencode({
+                "db": "demo",
+                "q": 'SELECT last(value) FROM turbopump_demo_messages_total WHERE stage = \'sent\'',
+            })
+
+            def last_point():
+                series = json.loads(get(f"{influx_url}/query?{query}"))["results"][0].get("series")
+                return series and series[0]["values"][0][1] == MESSAGES
+
+            until(f"InfluxDB has the last point, {MESSAGES}", last_point)
+            if shutil.which("node"):
+                pictures = os.environ.get("PICTURES", str(folder / "pictures"))
+                look = ["node", "look.mjs", f"http://127.0.0.1:{monitor}/", f"{pictures}/{backend}"]
+                subprocess.run(look, cwd=LOOK, check=True)
+            else:
+                raise SystemExit("node is missing: run .ci/peers-install")
+        if demo.returncode != 0:
+            raise SystemExit(f"the demo ended with {demo.returncode}: {demo.stderr.read()!r}")
+    result = json.loads(summary.read_text())
+    wrong = {key: result[key] for key in ("lost", "duplicated", "out_of_order", "damaged", "failed")}
+    if any(wrong.values()) or result["received"] != MESSAGES:
+        raise SystemExit(f"not flawless: {result}")
+    print(f"{backend}: {len(rules)} rules, {len(asked_for())} metrics, notices {Notices.seen}")
+
+
+def main():
+    program = str(pathlib.Path(sys.argv[1]).resolve())
+    subprocess.run(["promtool", "check", "rules", str(RULES)], check=True)
+    for backend in sys.argv[2:] or ["tokio", "smol"]:
+        with tempfile.TemporaryDirectory() as folder:
+            check(program, backend, pathlib.Path(folder))
+
+
+main()
