@@ -16,11 +16,6 @@ impl Turns {
         Self { waiting: VecDeque::new(), next: 0, len_max }
     }
 
-    /// True where nobody waits.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
-    }
-
     /// Whose turn it is.
     pub(crate) fn first(&self) -> Option<Waker> {
         self.waiting.front().map(|(_, waker)| waker.clone())

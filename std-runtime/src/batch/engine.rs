@@ -11,10 +11,10 @@ use turbopump_core::stats::{Counter, ItemsHistogram, SizeHistogram};
 use turbopump_core::time::{Clock, Instant, Now};
 
 use super::error::{RefusedReason, SendRefused};
+use super::line::{Line, WakeList};
 use super::settings::{BatchSettings, InvalidSettings};
 use super::stats::BatchStats;
 use crate::clock::SystemClock;
-use crate::turns::Turns;
 
 pub(super) struct Engine<T: 'static> {
     pub(super) settings: BatchSettings<T>,
@@ -29,7 +29,7 @@ pub(super) struct State<T: 'static> {
     now: Now,
     since_look: u32,
     /// Senders that wait for room.
-    pub(super) turns: Turns,
+    pub(super) line: Line,
     /// Workers that wait for a batch, as bits, and their wakers.
     idle: u64,
     workers: Vec<Option<Waker>>,
@@ -64,7 +64,7 @@ impl<T: 'static> Engine<T> {
             waiting_bytes: 0,
             now: Now::default(),
             since_look: 0,
-            turns: Turns::new(settings.waiting_senders_max),
+            line: Line::new(),
             idle: 0,
             workers: core::iter::repeat_n(None, workers).collect(),
             running: 0,
@@ -85,14 +85,18 @@ impl<T: 'static> Engine<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes an item in; `has_turn` where nobody who waits is overtaken by that.
-    #[inline]
+    /// Takes an item in, where there is more room than is promised to others.
+    #[inline(always)]
     pub(super) fn push(
         &self,
         state: &mut State<T>,
         item: T,
         deadline: Instant,
+        promised: usize,
     ) -> Result<Wakers, SendRefused<T>> {
+        if promised > 0 && state.accumulator.room() <= promised && !state.is_stopping {
+            return Err(SendRefused { item, reason: state.full() });
+        }
         let bytes = (self.settings.bytes_of)(&item);
         let full = state.waiting_bytes > 0
             && state.waiting_bytes.saturating_add(bytes) > self.settings.waiting_bytes_max;
@@ -138,11 +142,14 @@ impl<T: 'static> Engine<T> {
                 this.sizes.observe(batch.len() as u64);
                 this.bytes.observe(batch.bytes());
             }
-            let sender = this.turns.first();
+            let mut senders = WakeList::default();
+            let is_more = !this.line.is_empty() && this.grant(&mut senders);
             let next = if this.is_ready() { this.idle_worker() } else { None };
             let keeper = this.arm();
             drop(state);
-            Wakers([sender, next, keeper]).wake();
+            wake(next);
+            wake(keeper);
+            self.wake_senders(senders, is_more);
             return Poll::Ready(Some(()));
         }
         if this.is_stopping && this.accumulator.is_drained() {
@@ -158,8 +165,28 @@ impl<T: 'static> Engine<T> {
         let keeper = this.arm();
         drop(state);
         drop(old);
-        Wakers([keeper, None, None]).wake();
+        wake(keeper);
         Poll::Pending
+    }
+
+    /// Wakes senders who were promised room, a few at a time.
+    #[inline]
+    fn wake_senders(&self, mut senders: WakeList, mut is_more: bool) {
+        senders.wake_all();
+        while is_more {
+            is_more = self.lock().grant(&mut senders);
+            senders.wake_all();
+        }
+    }
+
+    /// A sender waits no longer, and has not used what it was promised.
+    pub(super) fn give_up(&self, number: u64) {
+        let mut senders = WakeList::default();
+        let mut state = self.lock();
+        state.line.leave(Some(number));
+        let is_more = state.grant(&mut senders);
+        drop(state);
+        self.wake_senders(senders, is_more);
     }
 
     /// Takes a batch back. Items that are given up are told to `settled`, without a lock.
@@ -181,7 +208,7 @@ impl<T: 'static> Engine<T> {
         let ended = this.take_watchers();
         drop(state);
         given_up.into_iter().for_each(|(item, how)| settled(item, how));
-        Wakers([keeper, None, None]).wake();
+        wake(keeper);
         ended.into_iter().for_each(Waker::wake);
     }
 
@@ -199,7 +226,7 @@ impl<T: 'static> Engine<T> {
             // Nobody is left to work: not by stopping, where all is done, but with the runtime.
             this.is_stopping = true;
             this.accumulator.shutdown();
-            wakers.extend(this.turns.first());
+            wakers.extend(this.line.dismiss());
             wakers.extend(this.keeper.take());
         } else if this.is_ready() {
             wakers.extend(this.idle_worker());
@@ -217,7 +244,7 @@ impl<T: 'static> Engine<T> {
         state.accumulator.flush();
         let worker = if state.is_ready() { state.idle_worker() } else { None };
         drop(state);
-        Wakers([worker, None, None]).wake();
+        wake(worker);
     }
 
     /// Takes nothing in any more; workers end when all is settled.
@@ -228,7 +255,7 @@ impl<T: 'static> Engine<T> {
         let mut wakers = Vec::new();
         state.idle = 0;
         wakers.extend(state.workers.iter_mut().filter_map(Option::take));
-        wakers.extend(state.turns.first());
+        wakers.extend(state.line.dismiss());
         wakers.extend(state.keeper.take());
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
@@ -275,7 +302,8 @@ impl<T: 'static> Engine<T> {
         let worker = if this.is_ready() { this.idle_worker() } else { None };
         let keeper = this.arm();
         drop(state);
-        Wakers([worker, keeper, None]).wake();
+        wake(worker);
+        wake(keeper);
     }
 
     pub(super) fn stats(&self) -> BatchStats {
@@ -304,15 +332,20 @@ impl<T: 'static> State<T> {
         }
     }
 
+    /// Promises the room that there is to those who wait for it.
+    fn grant(&mut self, wakers: &mut WakeList) -> bool {
+        self.line.grant(self.accumulator.room(), wakers)
+    }
+
     /// Wakes whoever has to do something about a new item.
     #[inline]
     fn after_push(&mut self, has_deadline: bool) -> Wakers {
         let mut wakers = Wakers::default();
         if self.idle != 0 && self.is_ready() {
-            wakers.0[0] = self.idle_worker();
+            wakers.worker = self.idle_worker();
         }
         if has_deadline || self.accumulator.waiting() == 1 {
-            wakers.0[1] = self.arm();
+            wakers.keeper = self.arm();
         }
         wakers
     }
@@ -369,16 +402,27 @@ impl<T: 'static> State<T> {
 /// Whom to wake once the lock is released.
 #[derive(Default)]
 #[must_use]
-pub(super) struct Wakers([Option<Waker>; 3]);
+pub(super) struct Wakers {
+    worker: Option<Waker>,
+    keeper: Option<Waker>,
+}
 
 impl Wakers {
-    #[inline]
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.iter().all(Option::is_none)
+    #[inline(always)]
+    pub(super) const fn is_empty(&self) -> bool {
+        self.worker.is_none() && self.keeper.is_none()
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn wake(self) {
-        self.0.into_iter().flatten().for_each(Waker::wake);
+        wake(self.worker);
+        wake(self.keeper);
+    }
+}
+
+#[inline(always)]
+pub(super) fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
     }
 }

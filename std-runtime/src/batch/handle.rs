@@ -16,7 +16,7 @@ use alloc::sync::Arc;
 use turbopump_core::batch::Settled;
 use turbopump_core::time::{Clock, Instant};
 
-use super::engine::{Engine, State};
+use super::engine::{Engine, State, Wakers};
 use super::error::{RefusedReason, SendRefused};
 use super::settings::{BatchSettings, InvalidSettings};
 use super::stats::BatchStats;
@@ -167,17 +167,18 @@ impl<T: Send + 'static, B: Backend> Handle<T, B> {
 
 impl<T: 'static> State<T> {
     /// Takes an item in, unless somebody waits who was there before.
-    #[inline]
+    #[inline(always)]
     fn push_in_turn(
         &mut self,
         engine: &Engine<T>,
         item: T,
         deadline: Instant,
-    ) -> Result<super::engine::Wakers, SendRefused<T>> {
-        if !self.turns.is_empty() && !self.is_stopping {
-            return Err(SendRefused { item, reason: self.full() });
+    ) -> Result<Wakers, SendRefused<T>> {
+        match self.line.promised() {
+            Some(promised) => engine.push(self, item, deadline, promised),
+            None if self.is_stopping => engine.push(self, item, deadline, 0),
+            None => Err(SendRefused { item, reason: self.full() }),
         }
-        engine.push(self, item, deadline)
     }
 }
 
@@ -305,51 +306,45 @@ impl<T: 'static> Future for Sending<'_, T> {
         let this = self.get_mut();
         let Some(item) = this.item.take() else { return Poll::Pending };
         let mut state = this.engine.lock();
-        if state.turns.is_turn(this.number) || state.is_stopping {
-            match this.engine.push(&mut state, item, this.deadline) {
-                Ok(wakers) => {
-                    let next = state.turns.leave(this.number.take());
-                    drop(state);
-                    wakers.wake();
-                    if let Some(next) = next {
-                        next.wake();
-                    }
-                    return Poll::Ready(Ok(()));
-                }
-                Err(SendRefused { item, reason: RefusedReason::Full { .. } }) => {
-                    this.item = Some(item);
-                }
-                Err(refused) => {
-                    let next = state.turns.leave(this.number.take());
-                    drop(state);
-                    if let Some(next) = next {
-                        next.wake();
-                    }
-                    return Poll::Ready(Err(refused));
-                }
+        let pushed = match this.number {
+            None => state.push_in_turn(this.engine, item, this.deadline),
+            Some(number) if state.line.is_granted(number) || state.is_stopping => {
+                this.engine.push(&mut state, item, this.deadline, 0)
             }
-        } else {
-            this.item = Some(item);
-        }
-        if state.turns.wait(&mut this.number, cx.waker()) {
-            return Poll::Pending;
-        }
-        let max = this.engine.settings.waiting_senders_max;
-        let reason = RefusedReason::TooManySenders { max };
-        match this.item.take() {
-            Some(item) => Poll::Ready(Err(SendRefused { item, reason })),
-            None => Poll::Pending,
+            Some(_) => Err(SendRefused { item, reason: state.full() }),
+        };
+        match pushed {
+            Ok(wakers) => {
+                state.line.leave(this.number.take());
+                drop(state);
+                wakers.wake();
+                Poll::Ready(Ok(()))
+            }
+            Err(SendRefused { item, reason: RefusedReason::Full { .. } }) => {
+                let max = this.engine.settings.waiting_senders_max;
+                if this.number.is_none() && state.line.len() >= max {
+                    let reason = RefusedReason::TooManySenders { max };
+                    return Poll::Ready(Err(SendRefused { item, reason }));
+                }
+                state.line.wait(&mut this.number, cx.waker());
+                this.item = Some(item);
+                Poll::Pending
+            }
+            Err(refused) => {
+                drop(state);
+                if let Some(number) = this.number.take() {
+                    this.engine.give_up(number);
+                }
+                Poll::Ready(Err(refused))
+            }
         }
     }
 }
 
 impl<T: 'static> Drop for Sending<'_, T> {
     fn drop(&mut self) {
-        if self.number.is_some() {
-            let next = self.engine.lock().turns.leave(self.number.take());
-            if let Some(next) = next {
-                next.wake();
-            }
+        if let Some(number) = self.number.take() {
+            self.engine.give_up(number);
         }
     }
 }

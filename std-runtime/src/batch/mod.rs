@@ -15,6 +15,7 @@ mod error;
 mod file;
 mod handle;
 mod handler;
+mod line;
 mod manager;
 mod receiver;
 mod sender;
