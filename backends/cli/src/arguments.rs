@@ -23,7 +23,22 @@ pub(crate) enum Command {
     /// from a pool to a collector on the loopback interface, there through a batch receiver to a
     /// batch store on disk. Each is checked when it arrives and again when it is read from disk.
     /// Ends with 0 where nothing was lost, duplicated or out of order, else with 1.
-    Demo(DemoArguments),
+    Demo(Box<DemoArguments>),
+    /// Makes a report of a run: plots, and what limits it, fails or is slow.
+    ///
+    /// RUN is what `demo --export` or a file export has written. The text goes to standard output,
+    /// the page with plots to FILE.
+    Report(ReportArguments),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ReportArguments {
+    /// Exported numbers, a line of JSON each; older files (RUN.1, RUN.2) are read, too.
+    #[arg(value_name = "RUN")]
+    pub(crate) run: PathBuf,
+    /// Where to write the page.
+    #[arg(long, value_name = "FILE.html")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -59,7 +74,7 @@ pub(crate) struct DemoArguments {
     /// Where the store writes. By default a folder that is removed afterwards.
     #[arg(long, value_name = "DIR")]
     pub(crate) store: Option<PathBuf>,
-    /// Appends the numbers of each second to this file, as a line of JSON.
+    /// Appends the numbers of each second to this file, as a line of JSON, for `turbopump report`.
     #[arg(long, value_name = "FILE")]
     pub(crate) export: Option<PathBuf>,
     /// Posts the numbers of each second to InfluxDB, `http://HOST:8086/write?db=NAME`.

@@ -6,6 +6,7 @@ mod allocations;
 mod arguments;
 mod demo;
 mod exit;
+mod report;
 
 use std::process::ExitCode;
 
@@ -16,6 +17,7 @@ use arguments::{Arguments, Command};
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
     };
     exit::code_of(result)
 }

@@ -18,6 +18,7 @@ mod json;
 mod monitor;
 mod observer;
 mod poster;
+pub mod report;
 mod sources;
 mod system;
 

@@ -27,6 +27,8 @@ use super::sources::Snapshot;
 pub use defaults::default_rules;
 pub use file::{RulesError, rules_from_toml};
 pub use handler::{Alert, AlertHandler, AlertState, LogHandler};
+pub(super) use webhook::rfc_3339;
+
 pub use webhook::{Webhook, WebhookStats};
 
 /// The text of rules: written into the program, or read.

@@ -72,14 +72,14 @@ fn body(alert: &Alert) -> String {
     });
     let ends_at = match alert.state {
         AlertState::Firing => String::from("0001-01-01T00:00:00Z"),
-        AlertState::Resolved => time(alert.at_unix_ms),
+        AlertState::Resolved => rfc_3339(alert.at_unix_ms),
     };
     let status = alert.state.as_str();
     let one = json!({
         "status": status,
         "labels": labels,
         "annotations": annotations,
-        "startsAt": time(alert.since_unix_ms),
+        "startsAt": rfc_3339(alert.since_unix_ms),
         "endsAt": ends_at,
         "generatorURL": "",
         "fingerprint": format!("{:016x}", fingerprint(alert)),
@@ -99,9 +99,11 @@ fn body(alert: &Alert) -> String {
     .to_string()
 }
 
-fn time(unix_ms: u64) -> String {
-    let at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(unix_ms));
-    humantime::format_rfc3339_millis(at.unwrap_or(SystemTime::UNIX_EPOCH)).to_string()
+/// A time as text, until the year 9999.
+pub(in crate::monitor) fn rfc_3339(unix_ms: u64) -> String {
+    const MS_MAX: u64 = 253_402_300_799_999;
+    let at = SystemTime::UNIX_EPOCH + Duration::from_millis(unix_ms.min(MS_MAX));
+    humantime::format_rfc3339_millis(at).to_string()
 }
 
 impl fmt::Debug for Webhook {

@@ -129,14 +129,14 @@ impl RotatingLines {
         let path = &self.config.path;
         let oldest = self.config.old_files_max;
         for number in (1..oldest).rev() {
-            let (from, to) = (aside(path, number), aside(path, number + 1));
+            let (from, to) = (numbered(path, number), numbered(path, number + 1));
             if from.exists() {
                 fs::rename(from, to)?;
             }
         }
         match oldest {
             0 => fs::remove_file(path)?,
-            _ => fs::rename(path, aside(path, 1))?,
+            _ => fs::rename(path, numbered(path, 1))?,
         }
         self.inner = FileSink::lines(path)?;
         self.len = 0;
@@ -144,7 +144,8 @@ impl RotatingLines {
     }
 }
 
-fn aside(path: &Path, number: u32) -> PathBuf {
+/// The name of an old file: `FILE.1` is the youngest.
+pub(in crate::monitor) fn numbered(path: &Path, number: u32) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(alloc::format!(".{number}"));
     name.into()

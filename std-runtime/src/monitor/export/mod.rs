@@ -4,5 +4,7 @@ mod file;
 mod influx;
 mod schedule;
 
+pub(super) use file::numbered;
+
 pub use file::{FileExport, FileExportConfig};
 pub use influx::{ExportStats, InfluxExport, InfluxExportConfig};
