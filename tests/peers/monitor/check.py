@@ -202,8 +202,8 @@ def check(program, backend, folder):
         if demo.returncode != 0:
             raise SystemExit(f"the demo ended with {demo.returncode}: {demo.stderr.read()!r}")
     result = json.loads(summary.read_text())
-    wrong = {key: result[key] for key in ("lost", "duplicated", "out_of_order", "damaged", "failed")}
-    if any(wrong.values()) or result["received"] != MESSAGES:
+    flaws = ("lost", "duplicated", "out_of_order", "damaged", "failed")
+    if any(result[flaw] for flaw in flaws) or result["received"] != MESSAGES:
         raise SystemExit(f"not flawless: {result}")
     print(f"{backend}: {len(rules)} rules, {len(asked_for())} metrics, notices {Notices.seen}")
 

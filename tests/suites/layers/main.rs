@@ -16,7 +16,8 @@ mod scan;
 mod snippets;
 
 /// Folders with what is made, not written.
-const MADE: [&str; 5] = [".git", "target", "corpus", "artifacts", "proptest-regressions"];
+const MADE: [&str; 6] =
+    [".git", "target", "corpus", "artifacts", "node_modules", "proptest-regressions"];
 /// Files of these kinds are read line by line.
 const TEXTS: [&str; 8] = ["rs", "toml", "md", "sh", "py", "txt", "lock", "html"];
 
