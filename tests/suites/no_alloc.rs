@@ -31,7 +31,8 @@ use turbopump_core::stats::{
 };
 use turbopump_core::time::{Instant, Now};
 use turbopump_std::backend::{Backend as _, SocketOptions};
-use turbopump_std::memory::{BufferPool, Chunk, ObjectPool};
+use turbopump_std::batch::{BatchSender, BatchSettings, handler_fn};
+use turbopump_std::memory::{BufferPool, Chunk, Lease, ObjectPool};
 use turbopump_std::net::async_io::{
     AsyncIo, AsyncIoConfig, Finished, IoTask, OnFinished, TaskConnection,
 };
@@ -72,6 +73,7 @@ fn main() {
         ("async IO", async_io),
         ("connections of a pool", checkouts),
         ("requests on one connection", requests),
+        ("batch handles", batch_handles),
     ] {
         assert_eq!(count(), 0, "allocations after warming up: {name}");
         println!("{name}: no allocation");
@@ -391,5 +393,30 @@ fn requests() -> usize {
             assert_eq!((first.unwrap()[8], second.unwrap()[8]), (1, 2));
         });
         counted.await
+    })
+}
+
+/// Items that are sent, wait for room, are worked on and settled; buffers from a pool.
+fn batch_handles() -> usize {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let backend = turbopump::tokio::Backend::on(runtime.handle().clone());
+    runtime.block_on(async {
+        let pool = BufferPool::standard();
+        let mut settings = BatchSettings::of_bytes();
+        settings.batch.items_max = 10;
+        settings.batch.waiting_max = 20;
+        let handler = handler_fn(|batch: &mut Batch<'static, Lease>| {
+            assert!(batch.iter().all(|lease| lease.len() == 5));
+        });
+        let sender = BatchSender::new(backend, settings, handler).unwrap();
+        sender.start().unwrap();
+        let counted = allocations_async(ROUNDS / 10, async || {
+            let mut lease = pool.acquire(5).unwrap();
+            lease.extend_from_slice(b"hello").unwrap();
+            sender.send(lease).await.unwrap();
+        });
+        let counted = counted.await;
+        sender.stop().await;
+        counted
     })
 }
