@@ -45,10 +45,10 @@ async fn all<B: Backend, F: Future<Output = ()> + Send + 'static>(
     backend: &B,
     senders: impl Iterator<Item = F>,
 ) {
-    let left = Arc::new(AtomicU64::new(0));
-    let (done, ended) = kanal::bounded_async::<()>(8);
+    let senders: Vec<_> = senders.collect();
+    let left = Arc::new(AtomicU64::new(senders.len() as u64));
+    let (done, ended) = kanal::bounded_async::<()>(1);
     for sender in senders {
-        left.fetch_add(1, Ordering::SeqCst);
         let (left, done) = (Arc::clone(&left), done.clone());
         backend.spawn(async move {
             sender.await;

@@ -112,6 +112,59 @@ impl<T: 'static> Engine<T> {
         Ok(state.after_push(deadline != Instant::NEVER))
     }
 
+    /// Takes items in until there are no more, or a batch of them is there, or there is no room for
+    /// the next.
+    pub(super) fn push_many(
+        &self,
+        state: &mut State<T>,
+        items: &mut impl Iterator<Item = T>,
+    ) -> (usize, Wakers, PushEnd<T>) {
+        let promised = match state.line.promised() {
+            _ if state.is_stopping => Some(0),
+            promised => promised,
+        };
+        let room = promised.map_or(0, |promised| state.accumulator.room().saturating_sub(promised));
+        let batch = state.accumulator.items_target() as usize;
+        let mut measured = Measured {
+            items: items.take(room.min(batch)),
+            bytes_of: self.settings.bytes_of,
+            taken: 0,
+            bytes: state.waiting_bytes,
+            bytes_max: self.settings.waiting_bytes_max,
+            item_bytes_max: self.settings.batch.item_bytes_max,
+            left: None,
+        };
+        let now = self.time_of_push(state);
+        let was_empty = state.accumulator.waiting() == 0;
+        let result = state.accumulator.push_many(now, &mut measured);
+        let (left, taken) = (measured.left.take(), measured.taken);
+        let bytes = measured.bytes;
+        let (pushed, refused) = match result {
+            Ok(pushed) => (pushed, None),
+            Err(refused) => (refused.pushed, Some(refused.refused)),
+        };
+        state.waiting_bytes = bytes;
+        let mut wakers = Wakers::default();
+        if pushed > 0 {
+            wakers = state.after_push(was_empty);
+        }
+        let end = match (refused, left) {
+            (Some(refused), _) => {
+                state.waiting_bytes -= (self.settings.bytes_of)(&refused.item);
+                let reason = RefusedReason::of(refused.reason, state.waiting_bytes);
+                PushEnd::Refused(SendRefused { item: refused.item, reason })
+            }
+            (None, Some(item)) => PushEnd::Refused(SendRefused { item, reason: state.full() }),
+            (None, None) if taken > 0 => PushEnd::More,
+            (None, None) if room > 0 => PushEnd::Empty,
+            (None, None) => match items.next() {
+                None => PushEnd::Empty,
+                Some(item) => PushEnd::Refused(SendRefused { item, reason: state.refusal() }),
+            },
+        };
+        (pushed, wakers, end)
+    }
+
     /// Exact for who comes first, and not much too early for the others.
     #[inline]
     fn time_of_push(&self, state: &mut State<T>) -> Now {
@@ -350,6 +403,11 @@ impl<T: 'static> State<T> {
         wakers
     }
 
+    /// Why there is no room.
+    fn refusal(&self) -> RefusedReason {
+        if self.is_stopping { RefusedReason::Stopped } else { self.full() }
+    }
+
     pub(super) fn full(&self) -> RefusedReason {
         RefusedReason::Full { items: self.accumulator.waiting(), bytes: self.waiting_bytes }
     }
@@ -399,6 +457,47 @@ impl<T: 'static> State<T> {
     }
 }
 
+/// Why taking in many came to an end.
+pub(super) enum PushEnd<T> {
+    /// For the time being: there may be more items and more room.
+    More,
+    /// There are no more items.
+    Empty,
+    /// There is no room for this one, or it is too large, or nothing is taken in any more.
+    Refused(SendRefused<T>),
+}
+
+/// Items with their bytes, until there are too many bytes.
+struct Measured<'i, I: Iterator> {
+    items: core::iter::Take<&'i mut I>,
+    bytes_of: fn(&I::Item) -> u64,
+    taken: usize,
+    /// Of all that wait.
+    bytes: u64,
+    bytes_max: u64,
+    item_bytes_max: u64,
+    /// The one that is too many.
+    left: Option<I::Item>,
+}
+
+impl<I: Iterator> Iterator for Measured<'_, I> {
+    type Item = (I::Item, u64);
+
+    #[inline]
+    fn next(&mut self) -> Option<(I::Item, u64)> {
+        let item = self.items.next()?;
+        let bytes = (self.bytes_of)(&item);
+        let sum = self.bytes.saturating_add(bytes);
+        if self.bytes > 0 && sum > self.bytes_max && bytes <= self.item_bytes_max {
+            self.left = Some(item);
+            return None;
+        }
+        self.taken += 1;
+        self.bytes = sum;
+        Some((item, bytes))
+    }
+}
+
 /// Whom to wake once the lock is released.
 #[derive(Default)]
 #[must_use]
@@ -408,11 +507,6 @@ pub(super) struct Wakers {
 }
 
 impl Wakers {
-    #[inline(always)]
-    pub(super) const fn is_empty(&self) -> bool {
-        self.worker.is_none() && self.keeper.is_none()
-    }
-
     #[inline(always)]
     pub(super) fn wake(self) {
         wake(self.worker);

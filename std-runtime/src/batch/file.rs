@@ -27,6 +27,8 @@ pub struct FileSink {
     /// Bytes of whole batches, and of all but the last.
     len: u64,
     len_before: u64,
+    /// Whether there may be something behind the whole batches.
+    is_torn: bool,
     recovered: Recovered,
 }
 
@@ -81,7 +83,15 @@ impl FileSink {
             file.set_len(len)?;
         }
         file.seek(SeekFrom::Start(len))?;
-        Ok(Self { file, framing, buffer: Vec::new(), len, len_before: len, recovered })
+        Ok(Self {
+            file,
+            framing,
+            buffer: Vec::new(),
+            len,
+            len_before: len,
+            is_torn: false,
+            recovered,
+        })
     }
 
     /// What was found when the file was opened.
@@ -90,16 +100,22 @@ impl FileSink {
         self.recovered
     }
 
-    fn roll_back(&mut self, len: u64) {
-        // Where this fails too, the next write begins at the right place all the same.
-        let _ = self.file.set_len(len);
-        let _ = self.file.seek(SeekFrom::Start(len));
+    /// Has the file end there, now or before the next write.
+    fn roll_back(&mut self, len: u64) -> io::Result<()> {
         self.len = len;
+        self.is_torn = true;
+        self.file.set_len(len)?;
+        self.file.seek(SeekFrom::Start(len))?;
+        self.is_torn = false;
+        Ok(())
     }
 }
 
 impl<T: AsRef<[u8]> + Send + 'static> StoreSink<T> for FileSink {
     fn write(&mut self, batch: &mut Batch<'static, T>) -> io::Result<()> {
+        if self.is_torn {
+            self.roll_back(self.len)?;
+        }
         self.buffer.clear();
         for item in batch.iter() {
             let bytes = item.as_ref();
@@ -117,7 +133,8 @@ impl<T: AsRef<[u8]> + Send + 'static> StoreSink<T> for FileSink {
         self.len_before = self.len;
         match &written {
             Ok(()) => self.len += self.buffer.len() as u64,
-            Err(_) => self.roll_back(self.len),
+            // Where this fails, too, it is tried again before the next write.
+            Err(_) => drop(self.roll_back(self.len)),
         }
         // One large batch is not to hold its memory for ever.
         self.buffer.shrink_to(KEPT_BYTES_MAX);
@@ -125,11 +142,11 @@ impl<T: AsRef<[u8]> + Send + 'static> StoreSink<T> for FileSink {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        let synced = self.file.sync_data();
-        if synced.is_err() {
-            self.roll_back(self.len_before);
-        }
-        synced
+        self.file.sync_data()
+    }
+
+    fn take_back(&mut self) -> io::Result<()> {
+        self.roll_back(self.len_before)
     }
 }
 

@@ -16,7 +16,7 @@ use alloc::sync::Arc;
 use turbopump_core::batch::Settled;
 use turbopump_core::time::{Clock, Instant};
 
-use super::engine::{Engine, State, Wakers};
+use super::engine::{Engine, PushEnd, State, Wakers};
 use super::error::{RefusedReason, SendRefused};
 use super::settings::{BatchSettings, InvalidSettings};
 use super::stats::BatchStats;
@@ -93,27 +93,25 @@ impl<T: Send + 'static, B: Backend> Handle<T, B> {
         Ok(())
     }
 
+    /// As many as there is room for; the one that there is none for comes back.
     pub(super) fn try_send_many(
         &self,
         items: &mut impl Iterator<Item = T>,
     ) -> (usize, Option<SendRefused<T>>) {
         let engine = self.engine();
-        let mut state = engine.lock();
         let mut sent = 0;
-        let refused = loop {
-            let Some(item) = items.next() else { break None };
-            match state.push_in_turn(engine, item, Instant::NEVER) {
-                Ok(wakers) if wakers.is_empty() => {}
-                Ok(wakers) => {
-                    drop(state);
-                    wakers.wake();
-                    state = engine.lock();
-                }
-                Err(refused) => break Some(refused),
+        loop {
+            let mut state = engine.lock();
+            let (pushed, wakers, end) = engine.push_many(&mut state, items);
+            drop(state);
+            wakers.wake();
+            sent += pushed;
+            match end {
+                PushEnd::More => {}
+                PushEnd::Empty => return (sent, None),
+                PushEnd::Refused(refused) => return (sent, Some(refused)),
             }
-            sent += 1;
-        };
-        (sent, refused)
+        }
     }
 
     pub(super) fn deadline_in(&self, time: Duration) -> Instant {
@@ -122,8 +120,15 @@ impl<T: Send + 'static, B: Backend> Handle<T, B> {
     }
 
     #[inline]
-    pub(super) fn send(&self, item: T, deadline: Instant) -> Sending<'_, T> {
-        Sending { engine: self.engine(), item: Some(item), deadline, number: None }
+    pub(super) async fn send(&self, item: T, deadline: Instant) -> Result<(), SendRefused<T>> {
+        // As a rule there is room, and nothing to keep from one poll to the next.
+        match self.try_send(item, deadline) {
+            Err(SendRefused { item, reason: RefusedReason::Full { .. } }) => {
+                let engine = self.engine();
+                Sending { engine, item: Some(item), deadline, number: None }.await
+            }
+            done => done,
+        }
     }
 
     pub(super) fn flush(&self) {
@@ -184,7 +189,7 @@ impl<T: 'static> State<T> {
 
 /// The methods that every handle has.
 macro_rules! handle_methods {
-    ($handle:ident) => {
+    ($handle:ident $(, $more:ident)*) => {
         impl<T: Send + 'static, B: Backend> $handle<T, B> {
             /// Has the work begin, unless it has or the handle was stopped.
             ///
@@ -241,7 +246,7 @@ macro_rules! handle_methods {
 
         impl<T: 'static, B> Clone for $handle<T, B> {
             fn clone(&self) -> Self {
-                Self { handle: self.handle.clone() }
+                Self { handle: self.handle.clone() $(, $more: self.$more.clone())* }
             }
         }
 

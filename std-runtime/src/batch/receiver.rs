@@ -116,7 +116,9 @@ impl<T: Send + 'static, B: Backend> BatchReceiver<T, B> {
         self.handle.try_send(item, Instant::NEVER)
     }
 
-    /// Takes all items in, waiting for room where there is none; fewer locks than one by one.
+    /// Takes all items in, waiting for room where there is none; fewer locks than one by one. The
+    /// iterator is asked while the receiver is locked: it must not use the receiver, and should not take
+    /// long.
     ///
     /// # Errors
     ///

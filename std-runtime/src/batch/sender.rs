@@ -65,7 +65,7 @@ where
 ///         println!("{} lines at once", batch.len());
 ///     });
 ///     let sender = BatchSender::new(backend, BatchSettings::of_bytes(), handler)?;
-///     sender.start();
+///     sender.start()?;
 ///     for number in 0..1_000 {
 ///         sender.send(format!("line {number}")).await?;
 ///     }
@@ -134,8 +134,11 @@ impl<T: Send + 'static, B: Backend> BatchSender<T, B> {
         self.handle.try_send(item, Instant::NEVER)
     }
 
-    /// Takes items in under one lock, until there are no more or one is refused, which ends it: how
-    /// many were taken in, and the refused one. The rest stays in the iterator.
+    /// Takes items in until there are no more or one is refused, which ends it: how many were taken
+    /// in, and the refused one. The rest stays in the iterator.
+    ///
+    /// The iterator is asked while the sender is locked: it must not use the sender, and should not
+    /// take long.
     pub fn try_send_many(
         &self,
         items: &mut impl Iterator<Item = T>,
@@ -143,7 +146,8 @@ impl<T: Send + 'static, B: Backend> BatchSender<T, B> {
         self.handle.try_send_many(items)
     }
 
-    /// Sends all items, waiting for room where there is none; fewer locks than one by one.
+    /// Sends all items, waiting for room where there is none; fewer locks than one by one. The
+    /// iterator must not use the sender, as for [`try_send_many`](Self::try_send_many).
     ///
     /// # Errors
     ///

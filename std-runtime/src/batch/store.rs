@@ -1,10 +1,12 @@
 //! Items are written to storage, a batch at a time.
 
 use core::panic::AssertUnwindSafe;
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use std::io;
 use std::panic::catch_unwind;
+use std::sync::{Mutex, PoisonError};
 use std::thread::{self, Thread};
 use std::time::Instant as SystemInstant;
 
@@ -13,7 +15,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::task::Wake;
 
-use turbopump_core::batch::{Batch, Outcome};
+use turbopump_core::batch::{Batch, Outcome, Settled};
 use turbopump_core::time::Instant;
 
 use super::engine::Engine;
@@ -32,12 +34,28 @@ pub trait StoreSink<T>: Send + 'static {
     /// Nothing of the batch is kept, and it is tried again.
     fn write(&mut self, batch: &mut Batch<'static, T>) -> io::Result<()>;
 
-    /// Makes what was written last until the power goes and comes back.
+    /// Makes what was written outlast a loss of power.
     ///
     /// # Errors
     ///
-    /// What was written since the last sync may be gone: nothing of the last batch is kept.
+    /// What was written since the last sync may be gone when the power goes.
     fn sync(&mut self) -> io::Result<()>;
+
+    /// Takes the last batch back, which was written but not synced: it is going to be written
+    /// again. Does nothing unless implemented, so that the batch may be there twice.
+    ///
+    /// # Errors
+    ///
+    /// It may be there twice.
+    fn take_back(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Is told of each item that is settled, in order. Drops it unless implemented.
+    fn settled(&mut self, item: T, how: Settled) {
+        let _ = how;
+        drop(item);
+    }
 }
 
 /// When a store syncs.
@@ -49,7 +67,9 @@ pub enum SyncPolicy {
     /// An item is done when its batch is synced.
     #[default]
     EveryBatch,
-    /// An item is done when it is written; synced after this time at the latest.
+    /// An item is done when it is written, so that a loss of power may take it; synced after this
+    /// time at the latest. Syncs that fail are made again, and counted
+    /// ([`BatchStore::sync_failures`]).
     Interval(Duration),
 }
 
@@ -57,7 +77,8 @@ pub enum SyncPolicy {
 ///
 /// One thread writes, so that order is kept and the runtime is not held up. An item is settled as
 /// done only after what [`SyncPolicy`] promises. Batches that can't be written are tried again by
-/// the settings' retry policy; [`stats`](Self::stats) counts those that were given up.
+/// the settings' retry policy; [`stats`](Self::stats) counts those that were given up,
+/// [`last_error`](Self::last_error) says why.
 ///
 /// ```
 /// use turbopump_std::backend::Backend;
@@ -75,6 +96,20 @@ pub enum SyncPolicy {
 /// ```
 pub struct BatchStore<T: 'static, B> {
     handle: Handle<T, B>,
+    trouble: Arc<Trouble>,
+}
+
+/// What went wrong.
+#[derive(Debug, Default)]
+struct Trouble {
+    sync_failures: AtomicU64,
+    last_error: Mutex<Option<Arc<io::Error>>>,
+}
+
+impl Trouble {
+    fn note(&self, error: io::Error) {
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(error));
+    }
 }
 
 impl<T: Send + 'static, B: Backend> BatchStore<T, B> {
@@ -92,6 +127,8 @@ impl<T: Send + 'static, B: Backend> BatchStore<T, B> {
         settings.workers = 1;
         settings.batch.ordered = true;
         let runs = backend.clone();
+        let trouble = Arc::<Trouble>::default();
+        let noted = Arc::clone(&trouble);
         let handle = Handle::new(
             backend,
             settings,
@@ -101,14 +138,26 @@ impl<T: Send + 'static, B: Backend> BatchStore<T, B> {
                 let batch = Batch::on_heap(&engine.settings.batch);
                 let desk = Desk { engine: Arc::clone(engine), batch, index: 0 };
                 // Dropping the desk where there is no thread says that nobody works.
-                let writer = Writer { desk, sink, policy, unsynced_since: None };
+                let writer = Writer { desk, sink, policy, trouble: noted, unsynced_since: None };
                 let name = String::from("turbopump-store");
                 thread::Builder::new().name(name).spawn(|| writer.run())?;
                 runs.clone().spawn(keep(runs, Arc::clone(engine)));
                 Ok(())
             },
         )?;
-        Ok(Self { handle })
+        Ok(Self { handle, trouble })
+    }
+
+    /// How often a sync has failed.
+    #[must_use]
+    pub fn sync_failures(&self) -> u64 {
+        self.trouble.sync_failures.load(Ordering::Relaxed)
+    }
+
+    /// Why writing or syncing failed last, if it ever did.
+    #[must_use]
+    pub fn last_error(&self) -> Option<Arc<io::Error>> {
+        self.trouble.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Takes an item in, after waiting for room where there is none: first come, first served.
@@ -136,7 +185,9 @@ impl<T: Send + 'static, B: Backend> BatchStore<T, B> {
         self.handle.try_send(item, Instant::NEVER)
     }
 
-    /// Takes all items in, waiting for room where there is none; fewer locks than one by one.
+    /// Takes all items in, waiting for room where there is none; fewer locks than one by one. The
+    /// iterator is asked while the store is locked: it must not use the store, and should not take
+    /// long.
     ///
     /// # Errors
     ///
@@ -160,13 +211,14 @@ impl<T: Send + 'static, B: Backend> BatchStore<T, B> {
     }
 }
 
-handle_methods!(BatchStore);
+handle_methods!(BatchStore, trouble);
 
 /// What the thread has.
 struct Writer<T: 'static, S> {
     desk: Desk<T>,
     sink: S,
     policy: SyncPolicy,
+    trouble: Arc<Trouble>,
     unsynced_since: Option<SystemInstant>,
 }
 
@@ -191,34 +243,44 @@ impl<T: Send + 'static, S: StoreSink<T>> Writer<T, S> {
             self.sync_if_due();
         }
         if self.unsynced_since.is_some() {
-            // At the end nobody is left to tell; who needs to know syncs every batch.
-            let _ = self.sink.sync();
+            self.sync();
         }
     }
 
     fn write(&mut self) {
-        let Self { desk: Desk { engine, batch, .. }, sink, policy, .. } = self;
-        let policy = *policy;
-        let written = catch_unwind(AssertUnwindSafe(|| {
-            if batch.is_empty() {
-                return Ok(());
+        let batch = &mut self.desk.batch;
+        if !batch.is_empty() {
+            let written = call(|| self.sink.write(batch));
+            let is_written = note(&self.desk.engine, &self.trouble, written);
+            // An item whose batch is not synced is not done, and must not be there twice.
+            let is_done = is_written && (self.policy != SyncPolicy::EveryBatch || self.sync());
+            if is_written && !is_done {
+                let taken_back = call(|| self.sink.take_back());
+                note(&self.desk.engine, &self.trouble, taken_back);
             }
-            sink.write(batch)?;
-            if policy == SyncPolicy::EveryBatch { sink.sync() } else { Ok(()) }
-        }));
-        match written {
-            Ok(Ok(())) => {
-                if matches!(policy, SyncPolicy::Interval(_)) {
-                    self.unsynced_since.get_or_insert_with(SystemInstant::now);
-                }
-            }
-            Ok(Err(_)) => batch.set_all(Outcome::Retry),
-            Err(_) => {
-                engine.count_panic();
-                batch.set_all(Outcome::Retry);
+            if !is_done {
+                self.desk.batch.set_all(Outcome::Retry);
+            } else if matches!(self.policy, SyncPolicy::Interval(_)) {
+                self.unsynced_since.get_or_insert_with(SystemInstant::now);
             }
         }
-        Engine::settle(engine, batch, |item, _| drop(item));
+        let (engine, sink) = (&self.desk.engine, &mut self.sink);
+        engine.settle(&mut self.desk.batch, |item, how| {
+            let told = call(|| {
+                sink.settled(item, how);
+                Ok(())
+            });
+            note(engine, &self.trouble, told);
+        });
+    }
+
+    fn sync(&mut self) -> bool {
+        let synced = call(|| self.sink.sync());
+        let is_synced = note(&self.desk.engine, &self.trouble, synced);
+        if !is_synced {
+            self.trouble.sync_failures.fetch_add(1, Ordering::Relaxed);
+        }
+        is_synced
     }
 
     fn due_in(&self) -> Option<Duration> {
@@ -236,8 +298,23 @@ impl<T: Send + 'static, S: StoreSink<T>> Writer<T, S> {
     fn sync_if_due(&mut self) {
         if self.due_in().is_some_and(|time| time.is_zero()) {
             // Tried again after another interval.
-            let failed = self.sink.sync().is_err();
-            self.unsynced_since = failed.then(SystemInstant::now);
+            let is_synced = self.sync();
+            self.unsynced_since = (!is_synced).then(SystemInstant::now);
         }
     }
+}
+
+/// What a sink answers; `None` where it panics instead.
+fn call(act: impl FnOnce() -> io::Result<()>) -> Option<io::Result<()>> {
+    catch_unwind(AssertUnwindSafe(act)).ok()
+}
+
+/// Keeps account of what a sink has answered; true where all is well.
+fn note<T>(engine: &Engine<T>, trouble: &Trouble, answer: Option<io::Result<()>>) -> bool {
+    match answer {
+        Some(Ok(())) => return true,
+        Some(Err(error)) => trouble.note(error),
+        None => engine.count_panic(),
+    }
+    false
 }

@@ -7,7 +7,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use turbopump_core::batch::Batch;
+use turbopump_core::batch::{Batch, Outcome, Settled};
 use turbopump_std::backend::Backend;
 use turbopump_std::batch::{
     BatchSettings, BatchStore, FileRecords, FileSink, StoreSink, SyncPolicy,
@@ -19,6 +19,8 @@ on_every_backend![
     records_are_read_as_they_were_written,
     a_disk_that_fails_now_and_then_loses_nothing,
     a_sync_that_fails_is_no_success,
+    a_sync_that_fails_in_between_takes_nothing_away,
+    a_sink_hears_of_each_item,
 ];
 
 /// A file of its own, gone with this.
@@ -104,6 +106,10 @@ impl StoreSink<Vec<u8>> for Flaky {
             false => StoreSink::<Vec<u8>>::sync(&mut self.inner),
         }
     }
+
+    fn take_back(&mut self) -> io::Result<()> {
+        StoreSink::<Vec<u8>>::take_back(&mut self.inner)
+    }
 }
 
 async fn a_disk_that_fails_now_and_then_loses_nothing<B: Backend>(backend: B) {
@@ -134,6 +140,86 @@ async fn a_sync_that_fails_is_no_success<B: Backend>(backend: B) {
     store.store(vec![1]).await.unwrap();
     let report = store.stop().await;
     assert_eq!((report.succeeded, report.failed), (0, 1));
+    assert_eq!((store.sync_failures(), scratch.records().len()), (3, 0), "it is not there");
+    assert!(store.last_error().is_some());
+}
+
+/// Whose first sync fails, and whose second one panics.
+struct Shaky {
+    inner: FileSink,
+    syncs: Arc<AtomicU32>,
+}
+
+impl StoreSink<Vec<u8>> for Shaky {
+    fn write(&mut self, batch: &mut Batch<'static, Vec<u8>>) -> io::Result<()> {
+        self.inner.write(batch)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        match self.syncs.fetch_add(1, Ordering::SeqCst) {
+            0 => Err(io::ErrorKind::Other.into()),
+            1 => panic!("as planned"),
+            _ => StoreSink::<Vec<u8>>::sync(&mut self.inner),
+        }
+    }
+
+    fn take_back(&mut self) -> io::Result<()> {
+        panic!("what is done is not taken back")
+    }
+}
+
+async fn a_sync_that_fails_in_between_takes_nothing_away<B: Backend>(backend: B) {
+    let scratch = Scratch::new();
+    let inner = FileSink::records(&scratch.0).unwrap();
+    let syncs = Arc::<AtomicU32>::default();
+    let sink = Shaky { inner, syncs: Arc::clone(&syncs) };
+    let policy = SyncPolicy::Interval(Duration::ZERO);
+    let store = BatchStore::new(backend, settings(), policy, sink).unwrap();
+    store.start().unwrap();
+    let all = items(100);
+    for half in all.chunks(50) {
+        store.store_many(&mut half.iter().cloned()).await.unwrap();
+        store.drained().await;
+    }
+    let report = store.stop().await;
+    assert_eq!((report.failed, report.abandoned), (0, 0));
+    assert_eq!(scratch.records(), all);
+    assert!(syncs.load(Ordering::SeqCst) >= 3, "tried again until it went well");
+    assert_eq!((store.sync_failures(), store.stats().handler_panics.get()), (2, 1));
+    assert_eq!(store.last_error().unwrap().kind(), io::ErrorKind::Other);
+}
+
+/// Keeps what it is told.
+struct Hears(std::sync::mpsc::Sender<(Vec<u8>, Settled)>);
+
+impl StoreSink<Vec<u8>> for Hears {
+    fn write(&mut self, batch: &mut Batch<'static, Vec<u8>>) -> io::Result<()> {
+        for mut entry in batch {
+            if entry.item()[0] == 1 {
+                entry.set(Outcome::Failed);
+            }
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn settled(&mut self, item: Vec<u8>, how: Settled) {
+        self.0.send((item, how)).unwrap();
+    }
+}
+
+async fn a_sink_hears_of_each_item<B: Backend>(backend: B) {
+    let (hears, heard) = std::sync::mpsc::channel();
+    let never = SyncPolicy::Never;
+    let store = BatchStore::new(backend, settings(), never, Hears(hears)).unwrap();
+    store.start().unwrap();
+    store.store_many(&mut [vec![0], vec![1]].into_iter()).await.unwrap();
+    store.stop().await;
+    let all: Vec<_> = heard.iter().collect();
+    assert_eq!(all, [(vec![0], Settled::Done), (vec![1], Settled::Failed)]);
 }
 
 #[test]

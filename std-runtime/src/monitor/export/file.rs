@@ -164,4 +164,8 @@ impl StoreSink<String> for RotatingLines {
     fn sync(&mut self) -> io::Result<()> {
         StoreSink::<String>::sync(&mut self.inner)
     }
+
+    fn take_back(&mut self) -> io::Result<()> {
+        StoreSink::<String>::take_back(&mut self.inner)
+    }
 }
