@@ -1,5 +1,5 @@
-//! What a scrape costs: 5,000 series, the reports of 455 pools of memory, as Prometheus' text and as
-//! JSON.
+//! What a scrape costs: 5,000 series, the reports of 455 pools of memory, as Prometheus' text and
+//! as JSON.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use turbopump_core::pool::{ClassLayout, Layout};

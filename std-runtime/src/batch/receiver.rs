@@ -117,8 +117,8 @@ impl<T: Send + 'static, B: Backend> BatchReceiver<T, B> {
     }
 
     /// Takes all items in, waiting for room where there is none; fewer locks than one by one. The
-    /// iterator is asked while the receiver is locked: it must not use the receiver, and should not take
-    /// long.
+    /// iterator is asked while the receiver is locked: it must not use the receiver, and should not
+    /// take long.
     ///
     /// # Errors
     ///
