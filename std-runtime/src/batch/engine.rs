@@ -3,6 +3,7 @@
 use core::mem;
 use core::task::{Context, Poll, Waker};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant as SystemInstant;
 
 use alloc::vec::Vec;
 
@@ -18,8 +19,35 @@ use crate::clock::SystemClock;
 
 pub(super) struct Engine<T: 'static> {
     pub(super) settings: BatchSettings<T>,
-    pub(super) clock: SystemClock,
+    pub(super) clock: EngineClock,
     state: Mutex<State<T>>,
+}
+
+/// The system's clock; in tests, one that they move.
+pub(super) enum EngineClock {
+    System(SystemClock),
+    #[cfg(test)]
+    Manual(tests::ManualClock),
+}
+
+impl EngineClock {
+    #[inline]
+    pub(super) fn now(&self) -> Now {
+        match self {
+            Self::System(clock) => clock.now(),
+            #[cfg(test)]
+            Self::Manual(clock) => clock.now(),
+        }
+    }
+
+    /// The system's instant for timers; `None` beyond what it can say.
+    pub(super) fn system_instant(&self, at: Instant) -> Option<SystemInstant> {
+        match self {
+            Self::System(clock) => clock.system_instant(at),
+            #[cfg(test)]
+            Self::Manual(_) => None,
+        }
+    }
 }
 
 pub(super) struct State<T: 'static> {
@@ -77,7 +105,8 @@ impl<T: 'static> Engine<T> {
             sizes: ItemsHistogram::items(),
             bytes: SizeHistogram::sizes_bytes(),
         };
-        Ok(Self { settings, clock: SystemClock::new(), state: Mutex::new(state) })
+        let clock = EngineClock::System(SystemClock::new());
+        Ok(Self { settings, clock, state: Mutex::new(state) })
     }
 
     #[inline]
@@ -520,3 +549,6 @@ pub(super) fn wake(waker: Option<Waker>) {
         waker.wake();
     }
 }
+
+#[cfg(test)]
+mod tests;

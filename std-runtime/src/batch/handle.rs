@@ -14,7 +14,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 use turbopump_core::batch::Settled;
-use turbopump_core::time::{Clock, Instant};
+use turbopump_core::time::Instant;
 
 use super::engine::{Engine, PushEnd, State, Wakers};
 use super::error::{RefusedReason, SendRefused};
