@@ -17,6 +17,7 @@ extern crate std;
 
 pub mod backend;
 pub mod batch;
+mod bell;
 pub mod clock;
 #[cfg(feature = "zlib-rs")]
 pub mod compress;
@@ -25,3 +26,4 @@ pub mod memory;
 pub mod monitor;
 pub mod net;
 mod turns;
+mod within;

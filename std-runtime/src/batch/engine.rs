@@ -127,9 +127,7 @@ impl<T: 'static> Engine<T> {
             return Err(SendRefused { item, reason: state.full() });
         }
         let bytes = (self.settings.bytes_of)(&item);
-        let full = state.waiting_bytes > 0
-            && state.waiting_bytes.saturating_add(bytes) > self.settings.waiting_bytes_max;
-        if full && bytes <= self.settings.batch.item_bytes_max && !state.is_stopping {
+        if self.settings.is_full(state.waiting_bytes, bytes) && !state.is_stopping {
             return Err(SendRefused { item, reason: state.full() });
         }
         let now = self.time_of_push(state);
@@ -156,11 +154,9 @@ impl<T: 'static> Engine<T> {
         let batch = state.accumulator.items_target() as usize;
         let mut measured = Measured {
             items: items.take(room.min(batch)),
-            bytes_of: self.settings.bytes_of,
+            settings: &self.settings,
             taken: 0,
             bytes: state.waiting_bytes,
-            bytes_max: self.settings.waiting_bytes_max,
-            item_bytes_max: self.settings.batch.item_bytes_max,
             left: None,
         };
         let now = self.time_of_push(state);
@@ -499,12 +495,10 @@ pub(super) enum PushEnd<T> {
 /// Items with their bytes, until there are too many bytes.
 struct Measured<'i, I: Iterator> {
     items: core::iter::Take<&'i mut I>,
-    bytes_of: fn(&I::Item) -> u64,
+    settings: &'i BatchSettings<I::Item>,
     taken: usize,
     /// Of all that wait.
     bytes: u64,
-    bytes_max: u64,
-    item_bytes_max: u64,
     /// The one that is too many.
     left: Option<I::Item>,
 }
@@ -515,14 +509,13 @@ impl<I: Iterator> Iterator for Measured<'_, I> {
     #[inline]
     fn next(&mut self) -> Option<(I::Item, u64)> {
         let item = self.items.next()?;
-        let bytes = (self.bytes_of)(&item);
-        let sum = self.bytes.saturating_add(bytes);
-        if self.bytes > 0 && sum > self.bytes_max && bytes <= self.item_bytes_max {
+        let bytes = (self.settings.bytes_of)(&item);
+        if self.settings.is_full(self.bytes, bytes) {
             self.left = Some(item);
             return None;
         }
         self.taken += 1;
-        self.bytes = sum;
+        self.bytes = self.bytes.saturating_add(bytes);
         Some((item, bytes))
     }
 }

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::future::{Future, poll_fn};
 use core::hash::BuildHasher;
-use core::pin::{Pin, pin};
+use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
 use std::hash::RandomState;
@@ -21,6 +21,7 @@ use super::error::{RefusedReason, SendRefused};
 use super::settings::{BatchSettings, InvalidSettings};
 use super::stats::BatchStats;
 use crate::backend::Backend;
+use crate::within::within;
 
 type Starter = Box<dyn FnOnce() -> io::Result<()> + Send>;
 type Tell<T> = dyn Fn(T, Settled) + Send + Sync;
@@ -70,7 +71,7 @@ impl<T: Send + 'static, B: Backend> Handle<T, B> {
         Ok(Self { inner: Arc::new(Inner { backend, engine, starter, tell }) })
     }
 
-    pub(super) fn engine(&self) -> &Engine<T> {
+    pub(super) fn engine(&self) -> &Arc<Engine<T>> {
         &self.inner.engine
     }
 
@@ -131,6 +132,18 @@ impl<T: Send + 'static, B: Backend> Handle<T, B> {
         }
     }
 
+    /// All of them, waiting for room where there is none.
+    pub(super) async fn send_many(
+        &self,
+        items: &mut impl Iterator<Item = T>,
+    ) -> Result<(), SendRefused<T>> {
+        while let (_, Some(refused)) = self.try_send_many(items) {
+            // Waits, or is refused for good.
+            self.send(refused.item, Instant::NEVER).await?;
+        }
+        Ok(())
+    }
+
     pub(super) fn flush(&self) {
         self.engine().flush();
     }
@@ -139,25 +152,20 @@ impl<T: Send + 'static, B: Backend> Handle<T, B> {
         poll_fn(|cx| self.engine().poll_drained(cx)).await;
     }
 
-    pub(super) async fn stop(&self, within: Option<Duration>) -> StopReport {
+    pub(super) async fn stop(&self, time: Option<Duration>) -> StopReport {
         let engine = self.engine();
         let before = engine.stats();
         engine.stop();
         drop(self.inner.starter.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let mut ended = pin!(poll_fn(|cx| engine.poll_ended(cx)));
-        let in_time = match within {
+        let ended = poll_fn(|cx| engine.poll_ended(cx));
+        let in_time = match time {
             None => {
-                ended.as_mut().await;
+                ended.await;
                 true
             }
             Some(time) => {
-                let at = std::time::Instant::now() + time;
-                let mut sleep = pin!(self.inner.backend.sleep_until(at));
-                poll_fn(|cx| match ended.as_mut().poll(cx) {
-                    Poll::Ready(()) => Poll::Ready(true),
-                    Poll::Pending => sleep.as_mut().poll(cx).map(|()| false),
-                })
-                .await
+                let until = std::time::Instant::now() + time;
+                within(&self.inner.backend, until, ended).await.is_some()
             }
         };
         // Only after the time is over, or where no worker has ever run, is something left.

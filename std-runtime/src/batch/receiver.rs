@@ -71,24 +71,14 @@ impl<T: Send + 'static, B: Backend> BatchReceiver<T, B> {
         let drop_all = |_: &Arc<_>| -> Box<dyn Fn(T, Settled) + Send + Sync> {
             Box::new(|item, _| drop(item))
         };
-        let batches = Arc::new(std::sync::Mutex::new(None));
-        let made = Arc::clone(&batches);
-        let runs = backend.clone();
-        let handle = Handle::new(backend, settings, drop_all, move |engine| {
-            engine.lock().running = 1;
-            let batch = Batch::on_heap(&engine.settings.batch);
-            let desk = Desk { engine: Arc::clone(engine), batch, index: 0 };
-            *made.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(desk);
-            runs.clone().spawn(keep(runs, Arc::clone(engine)));
-            Ok(())
-        })?;
-        // Nothing that can fail is started here.
-        let _ = handle.start();
-        let desk = batches.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-        match desk {
-            Some(desk) => Ok((Self { handle }, Batches { desk })),
-            None => unreachable!("it was started just now"),
-        }
+        // Whoever pulls is the one worker, and there already.
+        let handle = Handle::new(backend.clone(), settings, drop_all, |_| Ok(()))?;
+        let engine = handle.engine();
+        engine.lock().running = 1;
+        let batch = Batch::on_heap(&engine.settings.batch);
+        let desk = Desk { engine: Arc::clone(engine), batch, index: 0 };
+        backend.clone().spawn(keep(backend, Arc::clone(engine)));
+        Ok((Self { handle }, Batches { desk }))
     }
 
     /// Takes an item in, after waiting for room where there is none: first come, first served.
@@ -132,13 +122,7 @@ impl<T: Send + 'static, B: Backend> BatchReceiver<T, B> {
         &self,
         items: &mut impl Iterator<Item = T>,
     ) -> Result<(), SendRefused<T>> {
-        loop {
-            match self.handle.try_send_many(items) {
-                (_, None) => return Ok(()),
-                // Waits, or is refused for good.
-                (_, Some(refused)) => self.receive(refused.item).await?,
-            }
-        }
+        self.handle.send_many(items).await
     }
 }
 

@@ -161,13 +161,7 @@ impl<T: Send + 'static, B: Backend> BatchSender<T, B> {
         &self,
         items: &mut impl Iterator<Item = T>,
     ) -> Result<(), SendRefused<T>> {
-        loop {
-            match self.handle.try_send_many(items) {
-                (_, None) => return Ok(()),
-                // Waits, or is refused for good.
-                (_, Some(refused)) => self.send(refused.item).await?,
-            }
-        }
+        self.handle.send_many(items).await
     }
 
     /// Says how busy the processors are, from 0 to 1, for

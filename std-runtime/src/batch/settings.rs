@@ -71,6 +71,15 @@ impl<T> BatchSettings<T> {
         Ok(())
     }
 
+    /// Whether an item has to wait for room, because of the bytes that wait already. One that is
+    /// too large by itself has not: it is refused for that.
+    #[inline]
+    pub(super) fn is_full(&self, waiting_bytes: u64, item_bytes: u64) -> bool {
+        waiting_bytes > 0
+            && waiting_bytes.saturating_add(item_bytes) > self.waiting_bytes_max
+            && item_bytes <= self.batch.item_bytes_max
+    }
+
     /// As many workers as can have something to do.
     pub(super) fn workers(&self) -> usize {
         self.workers.min(self.batch.places_len())

@@ -201,13 +201,7 @@ impl<T: Send + 'static, B: Backend> BatchStore<T, B> {
         &self,
         items: &mut impl Iterator<Item = T>,
     ) -> Result<(), SendRefused<T>> {
-        loop {
-            match self.handle.try_send_many(items) {
-                (_, None) => return Ok(()),
-                // Waits, or is refused for good.
-                (_, Some(refused)) => self.store(refused.item).await?,
-            }
-        }
+        self.handle.send_many(items).await
     }
 }
 

@@ -3,7 +3,6 @@
 use core::fmt;
 use core::future::{Future, poll_fn};
 use core::pin::pin;
-use core::task::Poll;
 use core::time::Duration;
 use std::io;
 use std::time::Instant;
@@ -18,6 +17,7 @@ use hyper::client::conn::http1;
 
 use super::http::Joined;
 use crate::backend::{Backend, Endpoint, SocketOptions};
+use crate::within::within;
 
 /// Posts to one URL.
 pub(super) struct Client<B> {
@@ -48,15 +48,9 @@ impl<B: Backend> Client<B> {
         headers: &[(&str, &str)],
         body: Vec<u8>,
     ) -> Result<(), PostError> {
-        let mut posting = pin!(self.exchange(content_type, headers, body));
-        let mut sleep = pin!(self.backend.sleep_until(Instant::now() + TIMEOUT));
-        poll_fn(|cx| {
-            if let Poll::Ready(result) = posting.as_mut().poll(cx) {
-                return Poll::Ready(result);
-            }
-            sleep.as_mut().poll(cx).map(|()| Err(PostError::TimedOut))
-        })
-        .await
+        let posting = self.exchange(content_type, headers, body);
+        let posted = within(&self.backend, Instant::now() + TIMEOUT, posting).await;
+        posted.unwrap_or(Err(PostError::TimedOut))
     }
 
     async fn exchange(

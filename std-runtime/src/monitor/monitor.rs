@@ -3,8 +3,10 @@
 use core::fmt;
 use core::marker::PhantomData;
 use core::net::SocketAddr;
+use core::panic::AssertUnwindSafe;
 use core::sync::atomic::AtomicUsize;
 use std::io;
+use std::panic::catch_unwind;
 use std::time::Instant;
 
 use alloc::sync::Arc;
@@ -13,6 +15,7 @@ use super::config::{InvalidConfig, MonitorConfig};
 use super::dashboard;
 use super::end::End;
 use super::http::{Reply, Router, Server};
+use super::observer::Observer;
 use super::sources::{Registration, Snapshot, Sources};
 use super::system::Watch;
 use crate::backend::Backend;
@@ -113,10 +116,7 @@ impl<B: Backend> Monitor<B> {
             while end.unless_over(runs.sleep_until(next)).await.is_some() {
                 // Rounds that were missed are not made up for.
                 next = (next + collect_interval).max(Instant::now());
-                let snapshot = Arc::new(sources.snapshot());
-                for observer in &observers {
-                    observer.observe(&snapshot);
-                }
+                collect(&sources, &observers);
             }
         });
         Ok(monitor)
@@ -163,6 +163,21 @@ impl<B: Backend> fmt::Debug for Monitor<B> {
             .field("address", &self.address)
             .field("sources", &self.sources)
             .finish_non_exhaustive()
+    }
+}
+
+/// One round. A source or observer that panics costs the others nothing.
+fn collect(sources: &Sources, observers: &[Arc<dyn Observer>]) {
+    let quietly = |act: &mut dyn FnMut()| {
+        if catch_unwind(AssertUnwindSafe(act)).is_err() {
+            log::error!("a source or an observer of the monitor has panicked");
+        }
+    };
+    let mut snapshot = None;
+    quietly(&mut || snapshot = Some(Arc::new(sources.snapshot())));
+    let Some(snapshot) = snapshot else { return };
+    for observer in observers {
+        quietly(&mut || observer.observe(&snapshot));
     }
 }
 

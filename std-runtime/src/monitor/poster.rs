@@ -1,10 +1,7 @@
 //! Posts one thing after the other to a URL, and keeps what could not be posted for later.
 
 use core::fmt;
-use core::future::{Future, poll_fn};
 use core::hash::BuildHasher;
-use core::pin::pin;
-use core::task::{Poll, Waker};
 use std::hash::RandomState;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -12,12 +9,13 @@ use alloc::string::{String, ToString};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 
-use turbopump_core::time::{Clock, Instant};
+use turbopump_core::time::Clock;
 
 use super::client::{Client, InvalidUrl};
 use super::delivery::{Counts, Delivery};
 use super::http::gzip;
 use crate::backend::Backend;
+use crate::bell::{Bell, Rung};
 use crate::clock::SystemClock;
 
 /// What is posted.
@@ -38,6 +36,8 @@ pub(super) struct Poster {
 struct Shared {
     what: Posted,
     clock: SystemClock,
+    /// Calls the task.
+    bell: Arc<Bell>,
     state: Mutex<State>,
 }
 
@@ -45,7 +45,6 @@ struct State {
     delivery: Delivery,
     /// Whether the last attempt has failed.
     is_down: bool,
-    waker: Option<Waker>,
 }
 
 impl Shared {
@@ -63,21 +62,18 @@ impl Poster {
     ) -> Result<Self, InvalidUrl> {
         let client = Client::new(backend.clone(), url)?;
         let delivery = Delivery::new(RandomState::new().hash_one(url));
-        let state = Mutex::new(State { delivery, is_down: false, waker: None });
-        let shared = Arc::new(Shared { what, clock: SystemClock::new(), state });
-        backend.spawn(deliver(backend.clone(), client, headers, Arc::downgrade(&shared)));
+        let state = Mutex::new(State { delivery, is_down: false });
+        let bell = Arc::<Bell>::default();
+        let clock = SystemClock::new();
+        let shared = Arc::new(Shared { what, clock, bell: Arc::clone(&bell), state });
+        backend.spawn(deliver(backend.clone(), client, headers, bell, Arc::downgrade(&shared)));
         Ok(Self { shared })
     }
 
     /// Posts a body when its turn comes. The same twice in a row is posted once.
     pub(super) fn push(&self, fingerprint: u64, body: String) {
-        let mut state = self.shared.lock();
-        state.delivery.push(fingerprint, body);
-        let waker = state.waker.take();
-        drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        self.shared.lock().delivery.push(fingerprint, body);
+        self.shared.bell.ring();
     }
 
     /// What became of bodies, and how many wait.
@@ -89,10 +85,7 @@ impl Poster {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        let waker = self.lock().waker.take();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        self.bell.end();
     }
 }
 
@@ -101,10 +94,11 @@ async fn deliver<B: Backend>(
     backend: B,
     client: Client<B>,
     headers: Vec<(&'static str, String)>,
+    bell: Arc<Bell>,
     shared: Weak<Shared>,
 ) {
     loop {
-        let Some(body) = next(&backend, &shared).await else { return };
+        let Some(body) = next(&backend, &bell, &shared).await else { return };
         let Some(what) = shared.upgrade().map(|shared| shared.what) else { return };
         let (bytes, encoding) = match gzip(body.as_bytes()).filter(|_| what.is_gzip) {
             Some(packed) => (packed, Some(("content-encoding", "gzip"))),
@@ -132,8 +126,8 @@ async fn deliver<B: Backend>(
     }
 }
 
-/// The next notice, when its time has come; `None` once nobody has a handle.
-async fn next<B: Backend>(backend: &B, shared: &Weak<Shared>) -> Option<String> {
+/// The next body, when its time has come; `None` once nobody has a handle.
+async fn next<B: Backend>(backend: &B, bell: &Bell, shared: &Weak<Shared>) -> Option<String> {
     loop {
         let wait = {
             let shared = shared.upgrade()?;
@@ -142,31 +136,11 @@ async fn next<B: Backend>(backend: &B, shared: &Weak<Shared>) -> Option<String> 
             if let Some(body) = state.delivery.poll(now) {
                 return Some(body.to_string());
             }
-            state.delivery.poll_timeout().and_then(|at: Instant| shared.clock.system_instant(at))
+            state.delivery.poll_timeout().and_then(|at| shared.clock.system_instant(at))
         };
-        let mut sleep = wait.map(|at| alloc::boxed::Box::pin(backend.sleep_until(at)));
-        let mut is_first = true;
-        let mut woken = pin!(poll_fn(|cx| {
-            let Some(shared) = shared.upgrade() else { return Poll::Ready(()) };
-            let mut state = shared.lock();
-            if !core::mem::take(&mut is_first) {
-                return Poll::Ready(());
-            }
-            if state.delivery.poll_timeout().is_some() && wait.is_none() {
-                return Poll::Ready(());
-            }
-            state.waker = Some(cx.waker().clone());
-            Poll::Pending
-        }));
-        poll_fn(|cx| {
-            if let Some(sleep) = &mut sleep
-                && sleep.as_mut().poll(cx).is_ready()
-            {
-                return Poll::Ready(());
-            }
-            woken.as_mut().poll(cx)
-        })
-        .await;
+        if bell.rung_or_at(backend, wait).await == Rung::Over {
+            return None;
+        }
     }
 }
 

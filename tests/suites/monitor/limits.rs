@@ -1,12 +1,13 @@
 //! Bad, slow, huge and many requests; and that nothing is left behind.
 
+use alloc::sync::Arc;
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use turbopump_std::backend::Backend;
-use turbopump_std::monitor::{Monitor, Reply, Sources};
+use turbopump_std::monitor::{Monitor, Reply, Snapshot, Sources};
 
 use crate::browser::{get, send};
 use crate::on_every_backend;
@@ -17,6 +18,7 @@ on_every_backend![
     slow_heads_are_cut_off,
     more_connections_than_allowed_are_told_to_wait,
     connections_have_a_lifetime,
+    panics_of_users_cost_nobody_else_anything,
     a_hundred_monitors_leave_nothing_behind,
 ];
 
@@ -81,6 +83,31 @@ async fn more_connections_than_allowed_are_told_to_wait<B: Backend>(backend: B) 
         drop(held);
         // As soon as the server has seen that they are gone.
         while get(address, "/healthz").status != 200 {}
+    })
+    .await;
+    monitor.stop().await;
+}
+
+async fn panics_of_users_cost_nobody_else_anything<B: Backend>(backend: B) {
+    let (told, heard) = std::sync::mpsc::channel();
+    let mut config = config();
+    config.connections_max = 3;
+    config.collect_interval = Duration::from_millis(10);
+    config.route("/panics", || panic!("as planned"));
+    config.observe(Arc::new(|_: &Arc<Snapshot>| panic!("as planned")));
+    config.observe(Arc::new(move |_: &Arc<Snapshot>| {
+        // Nobody listens any more at the end.
+        let _ = told.send(());
+    }));
+    let monitor = Monitor::start(backend.clone(), config, Sources::new()).await.unwrap();
+    let address = monitor.address().unwrap();
+    elsewhere(&backend, move || {
+        for _ in 0..10 {
+            assert_eq!(get(address, "/panics").status, 500);
+        }
+        assert_eq!(get(address, "/healthz").status, 200, "their connections are gone");
+        // The second observer hears of one collection after the other.
+        assert_eq!(heard.iter().take(3).count(), 3);
     })
     .await;
     monitor.stop().await;

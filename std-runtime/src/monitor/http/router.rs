@@ -1,5 +1,8 @@
 //! From a request to an answer: a function, without sockets.
 
+use core::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
+
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -45,7 +48,11 @@ impl Router {
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return response;
         }
-        respond_with(page(), &request.headers, is_head)
+        // A page of the user's that panics is theirs; the connection is not.
+        let reply = catch_unwind(AssertUnwindSafe(|| page()));
+        let reply =
+            reply.unwrap_or_else(|_| Reply::text("this page has panicked\n").with_status(500));
+        respond_with(reply, &request.headers, is_head)
     }
 
     /// Which page is asked for; it is not made yet.

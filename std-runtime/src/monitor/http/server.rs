@@ -3,9 +3,8 @@
 use core::convert::Infallible;
 use core::future::poll_fn;
 use core::net::SocketAddr;
-use core::pin::{Pin, pin};
+use core::pin::Pin;
 use core::sync::atomic::{AtomicUsize, Ordering};
-use core::task::Poll;
 use core::time::Duration;
 use std::io;
 use std::time::Instant;
@@ -23,6 +22,7 @@ use super::io::{BackendTimer, Joined};
 use super::router::Router;
 use crate::backend::{Backend, SocketOptions};
 use crate::monitor::end::End;
+use crate::within::within;
 
 /// Serves pages until the end.
 pub(in super::super) struct Server<B: Backend> {
@@ -62,18 +62,17 @@ impl<B: Backend> Server<B> {
 
     fn take(self: &Arc<Self>, reader: B::Reader, writer: B::Writer) {
         let this = Arc::clone(self);
+        // Left last, when both halves are closed.
         let ticket = self.end.enter();
-        let before = self.connections.fetch_add(1, Ordering::Relaxed);
+        let (before, counted) = Counted::new(self);
         self.backend.spawn(async move {
-            // Left last, when both halves are closed.
-            let _ticket = ticket;
+            let (_ticket, _counted) = (ticket, counted);
             let (reader, writer) = (reader, writer);
             if before >= this.connections_max {
                 this.turn_away(writer).await;
             } else {
                 this.serve(Joined { reader, writer }).await;
             }
-            this.connections.fetch_sub(1, Ordering::Relaxed);
         });
     }
 
@@ -98,18 +97,26 @@ impl<B: Backend> Server<B> {
             .header_read_timeout(self.head_timeout)
             .max_buf_size(HEAD_BYTES_MAX)
             .serve_connection(io, service);
-        let mut connection = pin!(connection);
-        let mut lifetime =
-            pin!(self.backend.sleep_until(Instant::now() + self.connection_lifetime));
-        let served = poll_fn(|cx| {
-            use core::future::Future;
-            if connection.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(());
-            }
-            // Whatever it is at, it has had enough time.
-            lifetime.as_mut().poll(cx)
-        });
-        self.end.unless_over(served).await;
+        // Whatever it is at then, it has had enough time.
+        let until = Instant::now() + self.connection_lifetime;
+        self.end.unless_over(within(&self.backend, until, connection)).await;
+    }
+}
+
+/// A connection that counts, however its task ends.
+struct Counted<B: Backend>(Arc<Server<B>>);
+
+impl<B: Backend> Counted<B> {
+    /// How many there were before.
+    fn new(server: &Arc<Server<B>>) -> (usize, Self) {
+        let before = server.connections.fetch_add(1, Ordering::Relaxed);
+        (before, Self(Arc::clone(server)))
+    }
+}
+
+impl<B: Backend> Drop for Counted<B> {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

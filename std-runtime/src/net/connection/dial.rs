@@ -1,8 +1,7 @@
 //! Opening one connection: name, socket, TLS, each within its time.
 
-use core::future::{Future, poll_fn};
+use core::future::poll_fn;
 use core::net::SocketAddr;
-use core::pin::pin;
 use core::task::Poll;
 use core::time::Duration;
 use std::io;
@@ -16,6 +15,7 @@ use super::live::Live;
 use super::settings::us;
 use super::shared::Shared;
 use crate::backend::Backend;
+use crate::within::within;
 
 /// Dials the pool's endpoint.
 pub(super) async fn dial<B: Backend>(shared: &Shared<B>) -> Result<Live<B>, DialError> {
@@ -115,23 +115,6 @@ async fn secure<B: Backend>(
         }
         Err(error) => Err(DialError::new(endpoint, Phase::Tls, DialCause::Io(error.into()))),
     }
-}
-
-/// What `future` gives, unless the time comes first. The future is asked before the time is.
-pub(super) async fn within<B: Backend, F: Future>(
-    backend: &B,
-    deadline: Instant,
-    future: F,
-) -> Option<F::Output> {
-    let mut future = pin!(future);
-    let mut sleep = pin!(backend.sleep_until(deadline));
-    poll_fn(|cx| {
-        if let Poll::Ready(output) = future.as_mut().poll(cx) {
-            return Poll::Ready(Some(output));
-        }
-        sleep.as_mut().poll(cx).map(|()| None)
-    })
-    .await
 }
 
 /// As [`within`], without a timer where there is nothing to wait for.

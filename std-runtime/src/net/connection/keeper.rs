@@ -1,11 +1,7 @@
 //! The one task of a pool: it tells the books the time.
 
-use core::future::{Future, poll_fn};
 use core::mem;
-use core::pin::pin;
-use core::task::{Context, Poll, Waker};
 use core::time::Duration;
-use std::sync::{Mutex, PoisonError};
 
 use alloc::sync::{Arc, Weak};
 
@@ -14,54 +10,7 @@ use turbopump_core::time::Instant;
 use super::settings::{PoolSettings, us};
 use super::shared::Shared;
 use crate::backend::Backend;
-
-/// Rung when the keeper is needed earlier than it meant to come.
-#[derive(Debug, Default)]
-pub(super) struct Bell {
-    state: Mutex<BellState>,
-}
-
-#[derive(Debug, Default)]
-struct BellState {
-    is_rung: bool,
-    is_over: bool,
-    waker: Option<Waker>,
-}
-
-impl Bell {
-    pub(super) fn ring(&self) {
-        self.change(|state| state.is_rung = true);
-    }
-
-    /// The pool is gone.
-    pub(super) fn end(&self) {
-        self.change(|state| (state.is_rung, state.is_over) = (true, true));
-    }
-
-    fn change(&self, change: impl FnOnce(&mut BellState)) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut state);
-        let waker = state.waker.take();
-        drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    fn poll_rung(&self, cx: &Context<'_>) -> Poll<Rung> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if mem::take(&mut state.is_rung) {
-            return Poll::Ready(if state.is_over { Rung::Over } else { Rung::Come });
-        }
-        state.waker = Some(cx.waker().clone());
-        Poll::Pending
-    }
-}
-
-enum Rung {
-    Come,
-    Over,
-}
+use crate::bell::{Bell, Rung};
 
 /// Makes rounds until the pool is gone. While the pool is in use, there is a round each tick, so
 /// that nobody else needs to look at the clock; otherwise only when something is due.
@@ -72,17 +21,7 @@ pub(super) async fn keep<B: Backend>(backend: B, bell: Arc<Bell>, pool: Weak<Sha
         let next = shared.round(&mut checkouts);
         // It must not keep the pool alive while it sleeps.
         drop(shared);
-        let rung = match next {
-            Some(at) => {
-                let mut sleep = pin!(backend.sleep_until(at));
-                poll_fn(|cx| match bell.poll_rung(cx) {
-                    Poll::Pending => sleep.as_mut().poll(cx).map(|()| Rung::Come),
-                    rung => rung,
-                })
-                .await
-            }
-            None => poll_fn(|cx| bell.poll_rung(cx)).await,
-        };
+        let rung = bell.rung_or_at(&backend, next).await;
         if matches!(rung, Rung::Over) {
             return;
         }

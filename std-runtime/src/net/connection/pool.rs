@@ -7,7 +7,6 @@ use core::time::Duration;
 
 use alloc::sync::Arc;
 
-use super::dial::within;
 use super::error::{AcquireError, Phase};
 use super::handle::Connection;
 use super::keeper::keep;
@@ -16,6 +15,7 @@ use super::shared::Shared;
 use super::status::PoolStatus;
 use super::waiting::Acquire;
 use crate::backend::{Backend, Endpoint};
+use crate::within::within;
 
 /// Connections to one endpoint: a cheap handle.
 ///

@@ -22,11 +22,12 @@ use super::codec::Codecs;
 use super::desk::Desk;
 use super::dial::dial;
 use super::error::{DialCause, DialError, Phase};
-use super::keeper::{Bell, tick_us};
+use super::keeper::tick_us;
 use super::live::Live;
 use super::settings::PoolSettings;
 use super::status::{IoCounts, PoolStatus};
 use crate::backend::{Backend, Endpoint};
+use crate::bell::Bell;
 use crate::clock::SystemClock;
 
 /// What a waiter gets.
