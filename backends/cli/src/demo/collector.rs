@@ -3,14 +3,11 @@
 use alloc::sync::Arc;
 use core::fmt;
 use core::net::SocketAddr;
-use core::pin::Pin;
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
-use core::future::poll_fn;
-
-use futures_io::{AsyncRead, AsyncWrite};
+use smol::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use turbopump::core::compress::{Decompress, Format};
 use turbopump::core::frame::{FrameError, LengthField, Reader};
 use turbopump::core::pool::AcquireRefused;
@@ -36,7 +33,8 @@ pub(crate) struct Collector<D> {
     pub(crate) deliver: D,
     lanes: Box<[Lane]>,
     buffers: BufferPool,
-    counts: Counts,
+    /// Batches that had come before.
+    repeated: AtomicU64,
 }
 
 #[derive(Default)]
@@ -48,15 +46,6 @@ struct LaneState {
     /// Numbers below are done.
     done: u64,
     is_busy: bool,
-}
-
-#[derive(Default)]
-struct Counts {
-    batches: AtomicU64,
-    /// Batches that had come before.
-    repeated: AtomicU64,
-    /// Connections that were ended for what they sent.
-    refused: AtomicU64,
 }
 
 /// What to do with a batch.
@@ -93,11 +82,11 @@ impl Lane {
 impl<D: Deliver> Collector<D> {
     pub(crate) fn new(deliver: D, lanes: u16, buffers: BufferPool) -> Arc<Self> {
         let lanes = (0..lanes).map(|_| Lane::default()).collect();
-        Arc::new(Self { deliver, lanes, buffers, counts: Counts::default() })
+        Arc::new(Self { deliver, lanes, buffers, repeated: AtomicU64::new(0) })
     }
 
     pub(crate) fn repeated(&self) -> u64 {
-        self.counts.repeated.load(Ordering::Relaxed)
+        self.repeated.load(Ordering::Relaxed)
     }
 
     /// Listens until `switch` is turned off, which ends all connections too.
@@ -117,8 +106,8 @@ impl<D: Deliver> Collector<D> {
                 let Ok((reader, writer, _)) = accepted else { continue };
                 let (this, switch) = (Arc::clone(&this), Arc::clone(&switch));
                 backend.spawn(async move {
-                    if this.serve(reader, writer, &switch).await.is_err() {
-                        this.counts.refused.fetch_add(1, Ordering::Relaxed);
+                    if let Err(error) = this.serve(reader, writer, &switch).await {
+                        eprintln!("turbopump: the collector ends a connection: {error}");
                     }
                 });
             }
@@ -153,13 +142,13 @@ impl<D: Deliver> Collector<D> {
                 answers.push(status);
             }
             if !answers.is_empty() {
-                let written = switch.unless_off(write_all(&mut writer, &answers)).await;
+                let written = switch.unless_off(writer.write_all(&answers)).await;
                 written.transpose()?;
                 answers.clear();
             }
             let window = frames.receive_buffer_bulk()?;
-            let read = poll_fn(|cx| Pin::new(&mut reader).poll_read(cx, window));
-            let Some(read) = switch.unless_off(read).await else { return Ok(()) };
+            let read = switch.unless_off(reader.read(window)).await;
+            let Some(read) = read else { return Ok(()) };
             match read? {
                 0 => return Ok(frames.finish()?),
                 len => frames.commit(len)?,
@@ -174,17 +163,14 @@ impl<D: Deliver> Collector<D> {
             Verdict::Take => {}
             Verdict::Busy => return Ok(BUSY),
             Verdict::Repeated => {
-                self.counts.repeated.fetch_add(1, Ordering::Relaxed);
+                self.repeated.fetch_add(1, Ordering::Relaxed);
                 return Ok(ACCEPTED);
             }
         }
         let result = self.pass_on(&head, rest, inflate).await;
         lane.end(head.number, result.is_ok());
         match result {
-            Ok(()) => {
-                self.counts.batches.fetch_add(1, Ordering::Relaxed);
-                Ok(ACCEPTED)
-            }
+            Ok(()) => Ok(ACCEPTED),
             // Comes again when there is memory.
             Err(ServeError::Buffers(_)) => Ok(BUSY),
             Err(error) => Err(error),
@@ -211,17 +197,6 @@ impl<D: Deliver> Collector<D> {
         }
         Ok(self.deliver.deliver(head.lane, lease.freeze()).await?)
     }
-}
-
-async fn write_all(writer: &mut (impl AsyncWrite + Unpin), mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        let written = poll_fn(|cx| Pin::new(&mut *writer).poll_write(cx, bytes)).await?;
-        if written == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
-        bytes = bytes.get(written..).unwrap_or_default();
-    }
-    poll_fn(|cx| Pin::new(&mut *writer).poll_flush(cx)).await
 }
 
 const READ_BYTES: usize = 1 << 18;

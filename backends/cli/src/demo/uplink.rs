@@ -2,10 +2,10 @@
 
 use alloc::sync::Arc;
 use core::fmt;
-use core::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use turbopump::core::batch::{Batch, Outcome, Settled};
+use turbopump::core::batch::{Batch, Outcome};
 use turbopump::core::compress::{AdaptiveCompression, CompressError, Encoded, Format, Policy};
 use turbopump::core::link::{IdField, RequestCounters};
 use turbopump::core::pool::AcquireRefused;
@@ -24,10 +24,17 @@ pub(crate) struct Uplink<B: Backend> {
     backend: B,
     pool: ConnectionPool<B>,
     buffers: BufferPool,
-    link: Mutex<Option<RequestLink<IdField>>>,
-    /// What links that are gone have counted.
-    closed: Mutex<RequestCounters>,
+    links: Mutex<Links>,
+    /// Whether the last batch was not taken.
+    is_down: AtomicBool,
     pub(crate) counts: UplinkCounts,
+}
+
+#[derive(Default)]
+struct Links {
+    open: Option<RequestLink<IdField>>,
+    /// What links that are gone have counted.
+    closed: RequestCounters,
 }
 
 #[derive(Debug, Default)]
@@ -35,30 +42,28 @@ pub(crate) struct UplinkCounts {
     pub(crate) plain_bytes: AtomicU64,
     pub(crate) wire_bytes: AtomicU64,
     pub(crate) failed_requests: AtomicU64,
-    pub(crate) given_up: AtomicU64,
 }
 
 impl<B: Backend> Uplink<B> {
     pub(crate) fn new(backend: B, pool: ConnectionPool<B>, buffers: BufferPool) -> Arc<Self> {
-        let (link, counts) = (Mutex::default(), UplinkCounts::default());
-        Arc::new(Self { backend, pool, buffers, link, closed: Mutex::default(), counts })
+        let (links, is_down, counts) = Default::default();
+        Arc::new(Self { backend, pool, buffers, links, is_down, counts })
     }
 
-    fn open_link(&self) -> Option<RequestLink<IdField>> {
-        let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(closed) = link.take_if(|link| link.status().closed.is_some()) {
-            let mut all = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
-            all.merge(&closed.counters());
+    /// The link, if it is open.
+    fn links(&self) -> MutexGuard<'_, Links> {
+        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(closed) = links.open.take_if(|link| link.status().closed.is_some()) {
+            links.closed.merge(&closed.counters());
         }
-        link.clone()
+        links
     }
 
     /// The numbers of all links there have been.
     pub(crate) fn link_counters(&self) -> RequestCounters {
-        let (_, open) =
-            (self.open_link(), self.link.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut counters = self.closed.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(link) = &*open {
+        let links = self.links();
+        let mut counters = links.closed.clone();
+        if let Some(link) = &links.open {
             counters.merge(&link.counters());
         }
         counters
@@ -69,7 +74,8 @@ impl<B: Backend> Uplink<B> {
     }
 
     async fn link(&self) -> Result<RequestLink<IdField>, UplinkError> {
-        if let Some(link) = self.open_link() {
+        let open = self.links().open.clone();
+        if let Some(link) = open {
             return Ok(link);
         }
         let halves = self.pool.get().await.map_err(UplinkError::Connection)?.split();
@@ -77,13 +83,8 @@ impl<B: Backend> Uplink<B> {
         let config = RequestLinkConfig::default();
         let new = RequestLink::over(&self.backend, halves, protocol, self.buffers.clone(), &config)
             .map_err(|_| UplinkError::Protocol)?;
-        let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
         // Another lane may have been faster; one connection is enough.
-        let is_open = link.as_ref().is_some_and(|link| link.status().closed.is_none());
-        if !is_open {
-            *link = Some(new);
-        }
-        link.clone().ok_or(UplinkError::Protocol)
+        Ok(self.links().open.get_or_insert(new).clone())
     }
 
     async fn ask(&self, head: &BatchHead, body: Lease) -> Result<(), UplinkError> {
@@ -101,8 +102,8 @@ impl<B: Backend> Uplink<B> {
     }
 
     pub(crate) async fn close(&self) {
-        let link = self.open_link();
-        if let Some(link) = link {
+        let open = self.links().open.clone();
+        if let Some(link) = open {
             link.close().await;
         }
         self.pool.close().await;
@@ -132,6 +133,12 @@ impl<B: Backend> Lane<B> {
 
     /// The messages of a batch as one body, compressed where that pays.
     fn encode(&self, batch: &Batch<'static, Lease>) -> Result<(BatchHead, Lease), UplinkError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        // Before anything can fail: another attempt is to have the same number.
+        if batch.attempt() == 0 {
+            state.next += 1;
+        }
+        let number = state.next - 1;
         let len = batch.iter().map(|message| LENGTH_BYTES + message.len()).sum();
         let acquire = || self.uplink.buffers.acquire(len).map_err(UplinkError::Buffers);
         let mut plain = acquire()?;
@@ -140,11 +147,6 @@ impl<B: Backend> Lane<B> {
             let _ = plain.extend_from_slice(&(message.len() as u32).to_be_bytes());
             let _ = plain.extend_from_slice(message);
         }
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if batch.attempt() == 0 {
-            state.next += 1;
-        }
-        let number = state.next - 1;
         let mut head =
             BatchHead { lane: self.number, number, is_compressed: false, plain_bytes: len as u32 };
         if !state.adaptive.should_try() {
@@ -174,16 +176,12 @@ impl<B: Backend> BatchHandler<Lease> for Lane<B> {
             Ok((head, body)) => self.uplink.ask(&head, body).await,
             Err(error) => Err(error),
         };
-        if sent.is_err() {
-            self.uplink.counts.failed_requests.fetch_add(1, Ordering::Relaxed);
-            batch.set_all(Outcome::Retry);
-        }
-    }
-
-    fn settled(&self, message: Lease, how: Settled) {
-        drop(message);
-        if how != Settled::Done {
-            self.uplink.counts.given_up.fetch_add(1, Ordering::Relaxed);
+        let was_down = self.uplink.is_down.swap(sent.is_err(), Ordering::Relaxed);
+        let Err(error) = sent else { return };
+        self.uplink.counts.failed_requests.fetch_add(1, Ordering::Relaxed);
+        batch.set_all(Outcome::Retry);
+        if !was_down {
+            eprintln!("turbopump: batches are sent again until they are taken: {error}");
         }
     }
 }
@@ -211,6 +209,52 @@ impl fmt::Display for UplinkError {
             Self::Buffers(error) => error.fmt(f),
             Self::Protocol => f.write_str("the link's settings can't be meant"),
             Self::Busy => f.write_str("the collector is busy with this batch"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use turbopump::core::batch::{Accumulator, BatchConfig, BatchStorage, RetryPolicy};
+    use turbopump::core::pool::{ClassLayout, Layout};
+    use turbopump::core::time::Now;
+    use turbopump::runtime::net::PoolSettings;
+
+    use super::*;
+
+    #[test]
+    fn a_batch_keeps_its_number_even_where_there_was_no_memory_for_it_at_first() {
+        let backend = turbopump::smol::Backend::new();
+        let endpoint = "127.0.0.1:1".parse().unwrap();
+        let pool = ConnectionPool::new(backend.clone(), endpoint, PoolSettings::default()).unwrap();
+        let layout = [ClassLayout::new(64, 16), ClassLayout::new(1_024, 2)];
+        let buffers = BufferPool::new(&Layout::new(&layout).unwrap());
+        let uplink = Uplink::new(backend, pool, buffers.clone());
+        let lane = Lane::new(&uplink, 0).unwrap();
+
+        let config = BatchConfig {
+            items_max: 2,
+            retry: RetryPolicy { delay_us: 0, ..RetryPolicy::DEFAULT },
+            ..BatchConfig::default()
+        };
+        let mut batcher = Accumulator::new(config, BatchStorage::on_heap(&config), 1).unwrap();
+        let mut batch = Batch::on_heap(&config);
+        let now = Now::default();
+        for _ in 0..4 {
+            let mut message = buffers.acquire(60).unwrap();
+            message.extend_from_slice(&[7; 60]).unwrap();
+            batcher.push(now, message, 60).unwrap();
+        }
+        assert!(batcher.poll_batch(now, &mut batch).unwrap());
+        let held = [(); 2].map(|()| buffers.acquire(1_000).unwrap());
+        assert!(matches!(lane.encode(&batch), Err(UplinkError::Buffers(_))));
+        drop(held);
+        batch.set_all(Outcome::Retry);
+        batcher.settle(now, &mut batch, |_, _| ()).unwrap();
+        for number in [0, 1] {
+            assert!(batcher.poll_batch(now, &mut batch).unwrap());
+            assert_eq!(lane.encode(&batch).unwrap().0.number, number);
+            batcher.settle(now, &mut batch, |_, _| ()).unwrap();
         }
     }
 }
