@@ -3,6 +3,9 @@
 //! One or two tasks send pooled buffers of 1 KiB, which they fill at both ends; another takes up to
 //! 100 at once and drops them. Times are per item, from the first to the last that is taken.
 //! `send` sends one after the other; `send_many` and `send_iter` send 100 with one call.
+//!
+//! With `BATCH_HANDLES_PROFILE=NAME:COUNT`, as in `smol, 2/turbopump send:1000000`, it sends COUNT
+//! items in that way and does nothing else, for `valgrind --tool=callgrind`.
 
 extern crate alloc;
 
@@ -173,6 +176,15 @@ async fn kanal_async<B: Backend>(backend: B, producers: u64, each: u64) -> Durat
     started.elapsed()
 }
 
+/// One way alone, if it is the wanted one.
+fn alone(name: &str, profile: &str, go: impl Fn(u64) -> Duration) {
+    let (wanted, count) = profile.rsplit_once(':').expect("BATCH_HANDLES_PROFILE=NAME:COUNT");
+    if wanted == name {
+        let items = count.parse().expect("a number of items");
+        println!("{name}: {:.1} ns per item", go(items).as_nanos() as f64 / items as f64);
+    }
+}
+
 fn on<B: Backend>(
     criterion: &mut Criterion,
     name: &str,
@@ -183,6 +195,10 @@ fn on<B: Backend>(
         let mut group = criterion.benchmark_group(format!("batch handles, {name}, {producers}"));
         group.throughput(Throughput::Elements(1));
         let mut measure = |way: &str, go: &dyn Fn(u64) -> Duration| {
+            if let Ok(profile) = std::env::var("BATCH_HANDLES_PROFILE") {
+                let full = format!("{name}, {producers}/{way}");
+                return alone(&full, &profile, |items| go(items.div_ceil(producers)));
+            }
             group.bench_function(BenchmarkId::new(way, "pooled 1 KiB"), |b| {
                 b.iter_custom(|items| go(items.div_ceil(producers)));
             });
