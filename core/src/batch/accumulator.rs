@@ -152,6 +152,22 @@ impl<'s, T> Accumulator<'s, T> {
         self.queue.room() as usize
     }
 
+    /// How many items, of how many bytes together, can be pushed without making a batch due by
+    /// their number or their bytes; none where one is due so already, or where the size of batches
+    /// depends on how many wait.
+    ///
+    /// For handles, which need not look after each item whether somebody has to be woken. Time is
+    /// left to [`poll_timeout`](Self::poll_timeout).
+    #[must_use]
+    pub fn slack(&self) -> (u32, u64) {
+        let target = self.items_target();
+        let is_moving = matches!(self.config.size, SizePolicy::ByLoad(_));
+        if is_moving || self.queue.reason_at_once(target).is_some() {
+            return (0, 0);
+        }
+        self.queue.slack(target)
+    }
+
     /// Batches that are out or wait for another attempt.
     #[must_use]
     pub fn in_flight(&self) -> usize {

@@ -206,6 +206,12 @@ impl<'s, T> Queue<'s, T> {
         }
     }
 
+    /// How much can be added before there is a reason to go at once; there is none yet.
+    pub(super) fn slack(&self, target: u32) -> (u32, u64) {
+        let items = target.saturating_sub(self.len()).saturating_sub(1);
+        (items, self.bytes_max.saturating_sub(self.bytes).saturating_sub(1))
+    }
+
     /// When those that wait, of which there is one, are to go although they are few.
     pub(super) fn due_at(&self) -> Instant {
         self.first_at.plus_us(self.linger_us).min(self.urgent_at)
@@ -216,6 +222,11 @@ impl<'s, T> Queue<'s, T> {
         let waiting = self.len();
         if waiting <= target && self.bytes <= self.bytes_max {
             return (waiting, self.bytes);
+        }
+        if self.bytes <= self.bytes_max {
+            let numbers = self.taken..self.taken + u64::from(target);
+            let bytes = numbers.map(|number| self.cells.note(self.index(number)).bytes()).sum();
+            return (target, bytes);
         }
         let (mut items, mut bytes) = (0, 0);
         while items < waiting.min(target) {

@@ -1,6 +1,9 @@
 //! What an accumulator does, one rule at a time.
 
+extern crate std;
+
 use alloc::vec::Vec;
+use core::panic::AssertUnwindSafe;
 
 use super::*;
 use crate::time::{Instant, Now};
@@ -408,6 +411,60 @@ fn a_batch_concluded_before_it_is_settled_ends_the_same() {
     assert_eq!(items(&batch), [0, 2, 4, 6, 8]);
     assert_eq!(settle(&mut batcher, at_ms(51), batch, |_| Outcome::Done).len(), 5);
     assert_eq!(batcher.counters().succeeded.get(), 10);
+}
+
+#[test]
+fn concluding_goes_on_after_a_panic_where_it_was() {
+    for is_marked in [false, true] {
+        let mut batcher = batcher(small());
+        push(&mut batcher, at_ms(0), 0..10);
+        let mut batch = poll(&mut batcher, at_ms(0)).expect("ten items");
+        if is_marked {
+            batch.iter_mut().filter(|entry| entry.item() % 2 == 0).for_each(|mut entry| {
+                entry.set(Outcome::Retry);
+            });
+        }
+        let (mut settled, mut calls) = (Vec::new(), 0);
+        loop {
+            calls += 1;
+            let conclude = AssertUnwindSafe(|| {
+                batch.conclude(at_ms(1), |item, _| {
+                    settled.push(item);
+                    assert!(item % 3 > 0, "as users' functions do");
+                });
+            });
+            if std::panic::catch_unwind(conclude).is_ok() {
+                break;
+            }
+        }
+        let is_settled = |item: &u32| !is_marked || item % 2 == 1;
+        let all: Vec<u32> = (0..10).filter(is_settled).collect();
+        assert_eq!(settled, all, "each once, in order");
+        assert_eq!(calls, 1 + all.iter().filter(|item| *item % 3 == 0).count());
+        let kept: Vec<u32> = (0..10).filter(|item| !is_settled(item)).collect();
+        assert_eq!(items(&batch), kept);
+        batcher.settle(at_ms(1), &mut batch, |_, _| unreachable!()).expect("it is out");
+        assert_eq!(batcher.counters().succeeded.get(), all.len() as u64);
+    }
+}
+
+#[test]
+fn the_slack_is_what_can_be_pushed_before_a_batch_is_due() {
+    let mut batcher = batcher(BatchConfig { linger_us: u64::MAX / 2, ..small() });
+    let (items, bytes) = batcher.slack();
+    assert_eq!((items, bytes), (9, batcher.config().bytes_max - 1));
+    push(&mut batcher, at_ms(0), 0..items);
+    assert_eq!((batcher.slack().0, poll(&mut batcher, at_ms(0)).is_none()), (0, true));
+    push(&mut batcher, at_ms(0), items..items + 1);
+    assert_eq!(batcher.slack(), (0, 0), "a batch is due");
+    assert!(poll(&mut batcher, at_ms(0)).is_some());
+    push(&mut batcher, at_ms(0), 0..1);
+    batcher.flush();
+    assert_eq!(batcher.slack(), (0, 0), "and now another");
+    let size = SizePolicy::ByLoad(LoadRule::DEFAULT);
+    let by_load = BatchConfig { size, ..BatchConfig::default() };
+    let batcher: Batcher = Accumulator::new(by_load, BatchStorage::on_heap(&by_load), 1).unwrap();
+    assert_eq!(batcher.slack(), (0, 0), "the more wait, the fewer make a batch");
 }
 
 #[test]

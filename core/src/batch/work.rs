@@ -1,6 +1,7 @@
 //! Batches that are out: a worker's room for the items it works on.
 
 use core::fmt;
+use core::ops::Range;
 
 use super::cells::{BatchCells, Cells, Entries, Mark};
 #[cfg(feature = "alloc")]
@@ -36,6 +37,8 @@ pub struct Batch<'s, T> {
     /// How long to wait before what fails is tried again; `None` where this is the last attempt.
     retry_delay_us: Option<u64>,
     pub(super) ticket: Option<Ticket>,
+    /// What is known while items are concluded: a panic there leaves it behind, to go on with.
+    so_far: Option<Concluded>,
     pub(super) concluded: Option<Concluded>,
 }
 
@@ -50,6 +53,8 @@ pub(super) struct Concluded {
     pub(super) expired: u32,
     /// Items that are left, to be tried again
     pub(super) kept: u32,
+    /// Items that were looked at.
+    seen: u32,
     pub(super) kept_bytes: u64,
     /// at this time.
     pub(super) retry_at: Instant,
@@ -68,6 +73,7 @@ impl<'s, T> Batch<'s, T> {
             at: Instant::ZERO,
             retry_delay_us: None,
             ticket: None,
+            so_far: None,
             concluded: None,
         }
     }
@@ -95,7 +101,7 @@ impl<'s, T> Batch<'s, T> {
     }
 
     #[inline]
-    fn range(&self) -> core::ops::Range<usize> {
+    fn range(&self) -> Range<usize> {
         self.start as usize..(self.start + self.len) as usize
     }
 
@@ -146,43 +152,43 @@ impl<'s, T> Batch<'s, T> {
     ///
     /// To be called before that where the accumulator is behind a lock and `each` should not run
     /// under it; `settle` does it where it was not done. `each` is told of items in order.
+    /// Where it panics, that item is gone, and calling this again goes on with the next.
     pub fn conclude(&mut self, now: Now, mut each: impl FnMut(T, Settled)) {
         if self.ticket.is_none() || self.concluded.is_some() {
             return;
         }
-        let worked = self.len - self.expired;
-        let mut concluded = Concluded {
+        let so_far = self.so_far.get_or_insert_with(|| Concluded {
             took_us: now.at.us_since(self.at),
-            worked,
+            worked: self.len - self.expired,
             succeeded: 0,
             failed: 0,
             expired: 0,
             kept: 0,
+            seen: 0,
             kept_bytes: 0,
             retry_at: Instant::NEVER,
-        };
+        });
         if self.marked || self.expired > 0 {
-            self.conclude_each(now, &mut concluded, &mut each);
+            self.conclude_each(now, &mut each);
         } else {
+            so_far.succeeded = so_far.worked;
             self.cells.drain(self.range()).for_each(|item| each(item, Settled::Done));
-            concluded.succeeded = worked;
         }
+        let Some(concluded) = self.so_far.take() else { return };
         (self.start, self.len, self.expired) = (0, concluded.kept, 0);
         self.bytes = concluded.kept_bytes;
         self.concluded = Some(concluded);
     }
 
     #[cold]
-    fn conclude_each(
-        &mut self,
-        now: Now,
-        concluded: &mut Concluded,
-        each: &mut impl FnMut(T, Settled),
-    ) {
+    fn conclude_each(&mut self, now: Now, each: &mut impl FnMut(T, Settled)) {
         // One time for all of them, so that they stay together and in order.
         let retry_at = self.retry_delay_us.map(|delay_us| now.at.plus_us(delay_us));
         let attempts = self.attempt + 1;
-        for index in self.range() {
+        let Range { start, end } = self.range();
+        let Some(so_far) = &mut self.so_far else { return };
+        for index in start + so_far.seen as usize..end {
+            so_far.seen += 1;
             let Some(item) = self.cells.take(index) else { continue };
             let note = self.cells.note(index);
             let how = match (note.mark(), retry_at) {
@@ -194,26 +200,25 @@ impl<'s, T> Batch<'s, T> {
                     Settled::Expired { attempts }
                 }
                 (Mark::Retry, Some(at)) => {
-                    self.cells.move_down(index, concluded.kept as usize, item);
-                    concluded.kept += 1;
-                    concluded.kept_bytes += note.bytes();
-                    concluded.retry_at = at;
+                    self.cells.move_down(index, so_far.kept as usize, item);
+                    so_far.kept += 1;
+                    so_far.kept_bytes += note.bytes();
+                    so_far.retry_at = at;
                     continue;
                 }
             };
             match how {
-                Settled::Done => concluded.succeeded += 1,
+                Settled::Done => so_far.succeeded += 1,
                 Settled::Expired { .. } => {
-                    concluded.expired += 1;
-                    concluded.failed += 1;
+                    so_far.expired += 1;
+                    so_far.failed += 1;
                 }
-                _ => concluded.failed += 1,
+                _ => so_far.failed += 1,
             }
             each(item, how);
         }
     }
 
-    /// Where the items go that are handed out.
     pub(super) fn cells_mut(&mut self) -> &mut Cells<'s, T> {
         &mut self.cells
     }
@@ -250,7 +255,7 @@ impl<'s, T> Batch<'s, T> {
     /// As new.
     #[inline]
     pub(super) fn end(&mut self) {
-        (self.ticket, self.concluded) = (None, None);
+        (self.ticket, self.so_far, self.concluded) = (None, None, None);
         (self.len, self.expired, self.bytes, self.attempt) = (0, 0, 0, 0);
     }
 }
