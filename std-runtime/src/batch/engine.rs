@@ -2,7 +2,7 @@
 
 use core::mem;
 use core::task::{Context, Poll, Waker};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Instant as SystemInstant;
 
 use alloc::vec::Vec;
@@ -11,11 +11,14 @@ use turbopump_core::batch::{Accumulator, Batch, BatchStorage, NewRefused, Settle
 use turbopump_core::stats::{Counter, ItemsHistogram, SizeHistogram};
 use turbopump_core::time::{Clock, Instant, Now};
 
-use super::error::{RefusedReason, SendRefused};
+use super::allowance::{Allowance, lock};
+use super::error::RefusedReason;
 use super::line::{Line, WakeList};
 use super::settings::{BatchSettings, InvalidSettings};
 use super::stats::BatchStats;
 use crate::clock::SystemClock;
+
+pub(super) use intake::PushEnd;
 
 pub(super) struct Engine<T: 'static> {
     pub(super) settings: BatchSettings<T>,
@@ -56,6 +59,8 @@ pub(super) struct State<T: 'static> {
     /// The time as of the last look at the clock, and how many items have come since.
     now: Now,
     since_look: u32,
+    /// What may be taken in without further ado.
+    allowance: Allowance,
     /// Senders that wait for room.
     pub(super) line: Line,
     /// Workers that wait for a batch, as bits, and their wakers.
@@ -74,9 +79,6 @@ pub(super) struct State<T: 'static> {
     bytes: SizeHistogram,
 }
 
-/// How often an item's time is looked up while others wait before it.
-const LOOK_EVERY: u32 = 64;
-
 impl<T: 'static> Engine<T> {
     pub(super) fn new(settings: BatchSettings<T>, seed: u64) -> Result<Self, InvalidSettings> {
         settings.check()?;
@@ -92,6 +94,7 @@ impl<T: 'static> Engine<T> {
             waiting_bytes: 0,
             now: Now::default(),
             since_look: 0,
+            allowance: Allowance::default(),
             line: Line::new(),
             idle: 0,
             workers: core::iter::repeat_n(None, workers).collect(),
@@ -109,96 +112,12 @@ impl<T: 'static> Engine<T> {
         Ok(Self { settings, clock, state: Mutex::new(state) })
     }
 
+    /// For whatever may change what taking in depends on.
     #[inline]
     pub(super) fn lock(&self) -> MutexGuard<'_, State<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes an item in, where there is more room than is promised to others.
-    #[inline(always)]
-    pub(super) fn push(
-        &self,
-        state: &mut State<T>,
-        item: T,
-        deadline: Instant,
-        promised: usize,
-    ) -> Result<Wakers, SendRefused<T>> {
-        if promised > 0 && state.accumulator.room() <= promised && !state.is_stopping {
-            return Err(SendRefused { item, reason: state.full() });
-        }
-        let bytes = (self.settings.bytes_of)(&item);
-        if self.settings.is_full(state.waiting_bytes, bytes) && !state.is_stopping {
-            return Err(SendRefused { item, reason: state.full() });
-        }
-        let now = self.time_of_push(state);
-        if let Err(refused) = state.accumulator.push_until(now, item, bytes, deadline) {
-            let reason = RefusedReason::of(refused.reason, state.waiting_bytes);
-            return Err(SendRefused { item: refused.item, reason });
-        }
-        state.waiting_bytes += bytes;
-        Ok(state.after_push(deadline != Instant::NEVER))
-    }
-
-    /// Takes items in until there are no more, or a batch of them is there, or there is no room for
-    /// the next.
-    pub(super) fn push_many(
-        &self,
-        state: &mut State<T>,
-        items: &mut impl Iterator<Item = T>,
-    ) -> (usize, Wakers, PushEnd<T>) {
-        let promised = match state.line.promised() {
-            _ if state.is_stopping => Some(0),
-            promised => promised,
-        };
-        let room = promised.map_or(0, |promised| state.accumulator.room().saturating_sub(promised));
-        let batch = state.accumulator.items_target() as usize;
-        let mut measured = Measured {
-            items: items.take(room.min(batch)),
-            settings: &self.settings,
-            taken: 0,
-            bytes: state.waiting_bytes,
-            left: None,
-        };
-        let now = self.time_of_push(state);
-        let was_empty = state.accumulator.waiting() == 0;
-        let result = state.accumulator.push_many(now, &mut measured);
-        let (left, taken) = (measured.left.take(), measured.taken);
-        let bytes = measured.bytes;
-        let (pushed, refused) = match result {
-            Ok(pushed) => (pushed, None),
-            Err(refused) => (refused.pushed, Some(refused.refused)),
-        };
-        state.waiting_bytes = bytes;
-        let mut wakers = Wakers::default();
-        if pushed > 0 {
-            wakers = state.after_push(was_empty);
-        }
-        let end = match (refused, left) {
-            (Some(refused), _) => {
-                state.waiting_bytes -= (self.settings.bytes_of)(&refused.item);
-                let reason = RefusedReason::of(refused.reason, state.waiting_bytes);
-                PushEnd::Refused(SendRefused { item: refused.item, reason })
-            }
-            (None, Some(item)) => PushEnd::Refused(SendRefused { item, reason: state.full() }),
-            (None, None) if taken > 0 => PushEnd::More,
-            (None, None) if room > 0 => PushEnd::Empty,
-            (None, None) => match items.next() {
-                None => PushEnd::Empty,
-                Some(item) => PushEnd::Refused(SendRefused { item, reason: state.refusal() }),
-            },
-        };
-        (pushed, wakers, end)
-    }
-
-    /// Exact for who comes first, and not much too early for the others.
-    #[inline]
-    fn time_of_push(&self, state: &mut State<T>) -> Now {
-        state.since_look += 1;
-        if state.since_look >= LOOK_EVERY || state.accumulator.waiting() == 0 {
-            state.since_look = 0;
-            state.look(self.clock.now());
-        }
-        state.now
+        let mut state = lock(&self.state);
+        state.allowance = Allowance::default();
+        state
     }
 
     /// A batch for worker `index`; `None` at the end.
@@ -275,6 +194,16 @@ impl<T: 'static> Engine<T> {
     ) {
         let now = self.clock.now();
         batch.conclude(now, &mut settled);
+        self.settle_concluded(now, batch, settled);
+    }
+
+    /// The same, of a batch that was concluded at this time.
+    pub(super) fn settle_concluded(
+        &self,
+        now: Now,
+        batch: &mut Batch<'static, T>,
+        mut settled: impl FnMut(T, Settled),
+    ) {
         let mut given_up = Vec::new();
         let mut state = self.lock();
         let this = &mut *state;
@@ -482,44 +411,6 @@ impl<T: 'static> State<T> {
     }
 }
 
-/// Why taking in many came to an end.
-pub(super) enum PushEnd<T> {
-    /// For the time being: there may be more items and more room.
-    More,
-    /// There are no more items.
-    Empty,
-    /// There is no room for this one, or it is too large, or nothing is taken in any more.
-    Refused(SendRefused<T>),
-}
-
-/// Items with their bytes, until there are too many bytes.
-struct Measured<'i, I: Iterator> {
-    items: core::iter::Take<&'i mut I>,
-    settings: &'i BatchSettings<I::Item>,
-    taken: usize,
-    /// Of all that wait.
-    bytes: u64,
-    /// The one that is too many.
-    left: Option<I::Item>,
-}
-
-impl<I: Iterator> Iterator for Measured<'_, I> {
-    type Item = (I::Item, u64);
-
-    #[inline]
-    fn next(&mut self) -> Option<(I::Item, u64)> {
-        let item = self.items.next()?;
-        let bytes = (self.settings.bytes_of)(&item);
-        if self.settings.is_full(self.bytes, bytes) {
-            self.left = Some(item);
-            return None;
-        }
-        self.taken += 1;
-        self.bytes = self.bytes.saturating_add(bytes);
-        Some((item, bytes))
-    }
-}
-
 /// Whom to wake once the lock is released.
 #[derive(Default)]
 #[must_use]
@@ -543,5 +434,6 @@ pub(super) fn wake(waker: Option<Waker>) {
     }
 }
 
+mod intake;
 #[cfg(test)]
 mod tests;

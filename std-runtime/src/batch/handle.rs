@@ -16,7 +16,7 @@ use alloc::sync::Arc;
 use turbopump_core::batch::Settled;
 use turbopump_core::time::Instant;
 
-use super::engine::{Engine, PushEnd, State, Wakers};
+use super::engine::{Engine, PushEnd};
 use super::error::{RefusedReason, SendRefused};
 use super::settings::{BatchSettings, InvalidSettings};
 use super::stats::BatchStats;
@@ -84,14 +84,9 @@ impl<T: Send + 'static, B: Backend> Handle<T, B> {
         starter.map_or(Ok(()), |start| start())
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn try_send(&self, item: T, deadline: Instant) -> Result<(), SendRefused<T>> {
-        let engine = self.engine();
-        let mut state = engine.lock();
-        let wakers = state.push_in_turn(engine, item, deadline)?;
-        drop(state);
-        wakers.wake();
-        Ok(())
+        self.engine().try_push(item, deadline)
     }
 
     /// As many as there is room for; the one that there is none for comes back.
@@ -120,16 +115,10 @@ impl<T: Send + 'static, B: Backend> Handle<T, B> {
         self.engine().clock.now().at.plus_us(us)
     }
 
-    #[inline]
-    pub(super) async fn send(&self, item: T, deadline: Instant) -> Result<(), SendRefused<T>> {
-        // As a rule there is room, and nothing to keep from one poll to the next.
-        match self.try_send(item, deadline) {
-            Err(SendRefused { item, reason: RefusedReason::Full { .. } }) => {
-                let engine = self.engine();
-                Sending { engine, item: Some(item), deadline, number: None }.await
-            }
-            done => done,
-        }
+    /// For those that [`try_send`](Self::try_send) had no room for.
+    #[inline(never)]
+    pub(super) fn send_later(&self, item: T, deadline: Instant) -> Sending<'_, T> {
+        Sending { engine: self.engine(), item: Some(item), deadline, number: None }
     }
 
     /// All of them, waiting for room where there is none.
@@ -138,8 +127,10 @@ impl<T: Send + 'static, B: Backend> Handle<T, B> {
         items: &mut impl Iterator<Item = T>,
     ) -> Result<(), SendRefused<T>> {
         while let (_, Some(refused)) = self.try_send_many(items) {
-            // Waits, or is refused for good.
-            self.send(refused.item, Instant::NEVER).await?;
+            match refused.reason {
+                RefusedReason::Full { .. } => self.send_later(refused.item, Instant::NEVER).await?,
+                _ => return Err(refused),
+            }
         }
         Ok(())
     }
@@ -178,22 +169,19 @@ impl<T: Send + 'static, B: Backend> Handle<T, B> {
     }
 }
 
-impl<T: 'static> State<T> {
-    /// Takes an item in, unless somebody waits who was there before.
-    #[inline(always)]
-    fn push_in_turn(
-        &mut self,
-        engine: &Engine<T>,
-        item: T,
-        deadline: Instant,
-    ) -> Result<Wakers, SendRefused<T>> {
-        match self.line.promised() {
-            Some(promised) => engine.push(self, item, deadline, promised),
-            None if self.is_stopping => engine.push(self, item, deadline, 0),
-            None => Err(SendRefused { item, reason: self.full() }),
+/// Sends by a handle. As a rule there is room, and nothing to keep from one poll to the next; as a
+/// macro it makes no future within the caller's.
+macro_rules! send_by {
+    ($handle:expr, $item:expr, $deadline:expr) => {
+        match $handle.try_send($item, $deadline) {
+            Err(SendRefused { item, reason: RefusedReason::Full { .. } }) => {
+                $handle.send_later(item, $deadline).await
+            }
+            done => done,
         }
-    }
+    };
 }
+pub(super) use send_by;
 
 /// The methods that every handle has.
 macro_rules! handle_methods {
@@ -320,7 +308,7 @@ impl<T: 'static> Future for Sending<'_, T> {
         let Some(item) = this.item.take() else { return Poll::Pending };
         let mut state = this.engine.lock();
         let pushed = match this.number {
-            None => state.push_in_turn(this.engine, item, this.deadline),
+            None => this.engine.push_in_turn(&mut state, item, this.deadline),
             Some(number) if state.line.is_granted(number) || state.is_stopping => {
                 this.engine.push(&mut state, item, this.deadline, 0)
             }

@@ -10,6 +10,7 @@
 //! All of them run on [`turbopump_core::batch`], which decides when a batch is closed, what is
 //! tried again and how large batches are; this module adds tasks, waiting and time.
 
+mod allowance;
 mod engine;
 mod error;
 mod file;

@@ -10,8 +10,8 @@ use alloc::sync::Arc;
 use turbopump_core::batch::{Batch, Settled};
 use turbopump_core::time::Instant;
 
-use super::error::SendRefused;
-use super::handle::{Handle, handle_methods};
+use super::error::{RefusedReason, SendRefused};
+use super::handle::{Handle, handle_methods, send_by};
 use super::handler::BatchHandler;
 use super::sender::run_by_tasks;
 use super::settings::{BatchSettings, InvalidSettings};
@@ -93,7 +93,7 @@ impl<T: Send + 'static, B: Backend> BatchReceiver<T, B> {
     /// Dropping the future before it is ready drops the item, which was not taken in.
     #[inline]
     pub async fn receive(&self, item: T) -> Result<(), SendRefused<T>> {
-        self.handle.send(item, Instant::NEVER).await
+        send_by!(self.handle, item, Instant::NEVER)
     }
 
     /// Takes an item in where there is room and nobody waits for it.

@@ -7,8 +7,8 @@ use alloc::sync::Arc;
 
 use turbopump_core::time::Instant;
 
-use super::error::SendRefused;
-use super::handle::{Handle, handle_methods};
+use super::error::{RefusedReason, SendRefused};
+use super::handle::{Handle, handle_methods, send_by};
 use super::handler::BatchHandler;
 use super::settings::{BatchSettings, InvalidSettings};
 use super::worker::{keep, tell, work};
@@ -106,7 +106,7 @@ impl<T: Send + 'static, B: Backend> BatchSender<T, B> {
     /// the place in the queue.
     #[inline]
     pub async fn send(&self, item: T) -> Result<(), SendRefused<T>> {
-        self.handle.send(item, Instant::NEVER).await
+        send_by!(self.handle, item, Instant::NEVER)
     }
 
     /// As [`send`](Self::send); no attempt with the item begins when this time is over. Waiting for
@@ -121,7 +121,7 @@ impl<T: Send + 'static, B: Backend> BatchSender<T, B> {
     /// As [`send`](Self::send).
     pub async fn send_within(&self, item: T, time: Duration) -> Result<(), SendRefused<T>> {
         let deadline = self.handle.deadline_in(time);
-        self.handle.send(item, deadline).await
+        send_by!(self.handle, item, deadline)
     }
 
     /// Takes an item in where there is room and nobody waits for it.

@@ -19,8 +19,8 @@ use turbopump_core::batch::{Batch, Outcome, Settled};
 use turbopump_core::time::Instant;
 
 use super::engine::Engine;
-use super::error::SendRefused;
-use super::handle::{Handle, handle_methods};
+use super::error::{RefusedReason, SendRefused};
+use super::handle::{Handle, handle_methods, send_by};
 use super::settings::{BatchSettings, InvalidSettings};
 use super::worker::{Desk, keep};
 use crate::backend::Backend;
@@ -172,7 +172,7 @@ impl<T: Send + 'static, B: Backend> BatchStore<T, B> {
     /// Dropping the future before it is ready drops the item, which was not taken in.
     #[inline]
     pub async fn store(&self, item: T) -> Result<(), SendRefused<T>> {
-        self.handle.send(item, Instant::NEVER).await
+        send_by!(self.handle, item, Instant::NEVER)
     }
 
     /// Takes an item in where there is room and nobody waits for it.

@@ -34,7 +34,16 @@ where
             engine.count_panic();
             batch.set_all(Outcome::Retry);
         }
-        engine.settle(batch, |item, how| tell(engine, &*handler, item, how));
+        let now = engine.clock.now();
+        // After a panic it goes on with the next item: one guard for all of them.
+        while catch_unwind(AssertUnwindSafe(|| {
+            batch.conclude(now, |item, how| handler.settled(item, how));
+        }))
+        .is_err()
+        {
+            engine.count_panic();
+        }
+        engine.settle_concluded(now, batch, |item, how| tell(engine, &*handler, item, how));
     }
 }
 
