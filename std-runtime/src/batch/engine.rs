@@ -153,6 +153,8 @@ impl<T: 'static> Engine<T> {
             return Poll::Ready(None);
         }
         this.idle |= 1 << index;
+        let mut senders = WakeList::default();
+        let is_more = !this.line.is_empty() && this.grant(&mut senders);
         let mut old = None;
         if let Some(waker) = this.workers.get_mut(index)
             && !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
@@ -163,6 +165,7 @@ impl<T: 'static> Engine<T> {
         drop(state);
         drop(old);
         wake(keeper);
+        self.wake_senders(senders, is_more);
         Poll::Pending
     }
 
@@ -339,9 +342,14 @@ impl<T: 'static> State<T> {
         }
     }
 
-    /// Promises the room that there is to those who wait for it.
+    /// Promises the room that there is to those who wait for it, once it is worth waking them:
+    /// half of all, or what is there when no more batches are due.
     fn grant(&mut self, wakers: &mut WakeList) -> bool {
-        self.line.grant(self.accumulator.room(), wakers)
+        let room = self.accumulator.room();
+        let is_enough = room >= self.accumulator.config().waiting_max as usize / 2;
+        // Whoever was promised room before is woken in any case.
+        let room = if is_enough || !self.is_ready() { room } else { 0 };
+        self.line.grant(room, wakers)
     }
 
     /// Wakes whoever has to do something about a new item.

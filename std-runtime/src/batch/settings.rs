@@ -26,7 +26,8 @@ pub struct BatchSettings<T> {
     /// Bytes of all items that wait for their first attempt, at most; 64 MiB. One item may always
     /// wait.
     pub waiting_bytes_max: u64,
-    /// Senders that may wait for room; 65,536.
+    /// Senders that may wait for room; 65,536. They are let in when half of the room is free, or
+    /// what there is when no further batch is due: waking them one by one costs more than sending.
     pub waiting_senders_max: usize,
     /// How many bytes an item counts as.
     pub bytes_of: fn(&T) -> u64,

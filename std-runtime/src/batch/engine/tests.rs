@@ -119,7 +119,8 @@ impl World {
             // Not by `lock`, which would withdraw what is allowed.
             let state = self.engine.state.lock().unwrap();
             let item = self.settled.len() as u64;
-            let had_room = state.accumulator.room() > 0 && state.waiting_bytes + 8 <= 200;
+            let had_room = state.accumulator.room() > 0
+                && !self.engine.settings.is_full(state.waiting_bytes, 8);
             let is_stopping = state.is_stopping;
             drop(state);
             match self.engine.try_push(item, deadline) {
@@ -223,6 +224,28 @@ impl World {
         let counters = &stats.counters;
         assert_eq!(counters.items.get(), self.settled.len() as u64);
         assert_eq!(counters.succeeded.get() + counters.failed.get(), counters.items.get());
+    }
+}
+
+#[test]
+fn senders_are_woken_when_half_of_the_room_is_free_or_no_batch_can_follow() {
+    // In order, a batch can't follow before this one is settled; otherwise the next is due.
+    for (ordered, granted_after) in [(true, [true, true]), (false, [false, true])] {
+        let mut world = World::new(ordered);
+        world.engine.settings.waiting_bytes_max = 1_000;
+        world.push(30, None);
+        let mut number = None;
+        world.engine.lock().line.wait(&mut number, Waker::noop());
+        let number = number.unwrap();
+        let is_granted = |world: &World| world.engine.lock().line.is_granted(number);
+        assert!(!is_granted(&world));
+        for (worker, granted) in granted_after.into_iter().enumerate() {
+            world.take(worker % world.workers());
+            let room = world.engine.lock().accumulator.room();
+            assert_eq!(is_granted(&world), granted, "{room} of 30 are free");
+        }
+        world.engine.give_up(number);
+        world.end();
     }
 }
 
