@@ -6,6 +6,7 @@
 //! | [`batch`] | handles that run batch functions: sender, receiver, store, manager |
 //! | [`memory`] | heap-backed pools of buffers and values, with a cache per thread |
 //! | [`net`] | connections: requests and answers, TLS (feature `tls`) |
+//! | [`labeled`] | numbers per value of a label that has any number of values |
 //! | [`clock`] | the system's clocks as one [`Clock`](turbopump_core::time::Clock) |
 //! | `monitor` | all numbers of a program in one place, and who sees them (feature `monitor`) |
 //! | `compress` | zlib-rs behind the core's compressor traits (feature `zlib-rs`) |
@@ -21,6 +22,7 @@ mod bell;
 pub mod clock;
 #[cfg(feature = "zlib-rs")]
 pub mod compress;
+pub mod labeled;
 pub mod memory;
 #[cfg(feature = "monitor")]
 pub mod monitor;

@@ -69,15 +69,16 @@
 //! # Bounds
 //!
 //! Text is bounded by what is visited; [`text::TextLength`] measures it beforehand. A sample has at
-//! most [`LABELS_MAX`] labels. A bad metric name is a compile error
-//! ([`descriptor!`](crate::descriptor)), a bad label name a [`VisitError`]: neither reaches the
-//! text.
+//! most [`LABELS_MAX`] labels; a [`LabelTable`] bounds how many values one of them has. A bad metric
+//! name is a compile error ([`descriptor!`](crate::descriptor)), a bad label name a [`VisitError`]:
+//! neither reaches the text.
 
 mod counter;
 mod decimal;
 mod descriptor;
 mod distribution;
 mod histogram;
+mod label_table;
 mod labels;
 mod log_histogram;
 mod samples;
@@ -94,6 +95,7 @@ pub use histogram::{
     Bounds, BoundsError, DURATION_BOUNDS_US, DurationHistogram, Histogram, ITEMS_BOUNDS,
     ItemsHistogram, MergeError, SIZE_BOUNDS_BYTES, SizeHistogram,
 };
+pub use label_table::{LABEL_EXPIRY_US, LABEL_VALUES_MAX, LabelKey, LabelSlot, LabelTable, OTHER};
 pub use labels::{LABELS_MAX, LabelError, Labels};
 pub use log_histogram::{LatencyHistogram, LogHistogram, log_buckets};
 pub use samples::Samples;
