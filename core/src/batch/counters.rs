@@ -37,8 +37,8 @@ impl Reason {
     }
 }
 
-/// How long batches took, from being handed out to being settled, in microseconds up to 67 seconds
-/// within 25 %.
+/// How long batches took to come together, or from being handed out to being settled: microseconds
+/// up to 67 seconds within 25 %.
 pub type ProcessingHistogram = LogHistogram<2, { log_buckets(2, 1 << 26) }>;
 
 /// What an [`Accumulator`](super::Accumulator) counted: a snapshot.
@@ -68,6 +68,9 @@ pub struct BatchCounters {
     pub expired: Counter,
     /// Attempts with an item after its first.
     pub retried: Counter,
+    /// How long the first item of a batch waited until the batch was handed out: what lingering
+    /// costs, and waiting for one that is in flight to be settled.
+    pub linger_us: ProcessingHistogram,
     /// How long attempts took.
     pub processing_us: ProcessingHistogram,
 }
@@ -82,10 +85,11 @@ impl BatchCounters {
         }
     }
 
-    pub(super) fn count_batch(&mut self, reason: Reason, items: u32, bytes: u64) {
+    pub(super) fn count_batch(&mut self, reason: Reason, items: u32, bytes: u64, linger_us: u64) {
         self.batches.increment();
         self.batched_items.add(items.into());
         self.batched_bytes.add(bytes);
+        self.linger_us.observe(linger_us);
         if let Some(counter) = self.closed.get_mut(reason as usize) {
             counter.increment();
         }

@@ -69,9 +69,9 @@
 //! # Bounds
 //!
 //! Text is bounded by what is visited; [`text::TextLength`] measures it beforehand. A sample has at
-//! most [`LABELS_MAX`] labels; a [`LabelTable`] bounds how many values one of them has. A bad metric
-//! name is a compile error ([`descriptor!`](crate::descriptor)), a bad label name a [`VisitError`]:
-//! neither reaches the text.
+//! most [`LABELS_MAX`] labels; a [`LabelTable`] bounds how many values one of them has. A bad name
+//! of a metric is a compile error ([`descriptor!`](crate::descriptor)), a bad label name a
+//! [`VisitError`]: neither reaches the text.
 
 mod counter;
 mod decimal;

@@ -62,6 +62,12 @@ static MESSAGES: Descriptor =
     descriptor!(Kind::Histogram, "turbopump_batch_messages", "Items of one batch.");
 static BYTES: Descriptor =
     descriptor!(Kind::Histogram, "turbopump_batch_bytes", "Bytes of one batch.", Unit::BYTES);
+static LINGER: Descriptor = descriptor!(
+    Kind::Histogram,
+    "turbopump_batch_linger_seconds",
+    "How long a batch's first item waited until the batch was handed out.",
+    Unit::MICROSECONDS
+);
 static DURATION: Descriptor = descriptor!(
     Kind::Histogram,
     "turbopump_batch_process_duration_seconds",
@@ -91,7 +97,7 @@ static PANICS: Descriptor = descriptor!(
     "turbopump_handler_panics_total",
     "Calls of users' functions that panicked."
 );
-static FAMILIES: [&Descriptor; 15] = [
+static FAMILIES: [&Descriptor; 16] = [
     &ITEMS,
     &REFUSED,
     &SUCCEEDED,
@@ -101,6 +107,7 @@ static FAMILIES: [&Descriptor; 15] = [
     &FLUSHES,
     &MESSAGES,
     &BYTES,
+    &LINGER,
     &DURATION,
     &WAITING,
     &WAITING_BYTES,
@@ -131,6 +138,7 @@ impl Source for BatchStats {
         }
         samples.histogram(&MESSAGES, &[], &self.sizes)?;
         samples.histogram(&BYTES, &[], &self.bytes)?;
+        samples.histogram(&LINGER, &[], &counters.linger_us)?;
         samples.histogram(&DURATION, &[], &counters.processing_us)?;
         samples.gauge(&WAITING, &[], self.waiting)?;
         samples.gauge(&WAITING_BYTES, &[], self.waiting_bytes)?;

@@ -23,6 +23,13 @@ panel({
   ],
 });
 panel({
+  title: "Batches: linger", about: "wait of a batch's first item", unit: "seconds",
+  lines: (n) => !n.has("turbopump_batch_linger_seconds") ? [] : [
+    { name: "p50", value: n.quantile("turbopump_batch_linger_seconds", 0.5) },
+    { name: "p99", value: n.quantile("turbopump_batch_linger_seconds", 0.99) },
+  ],
+});
+panel({
   title: "Batches: why they were closed", about: "a second", unit: "count/s",
   lines: (n) => n.labels("turbopump_batch_flush_total", "reason").map((reason) => (
     { name: reason, value: n.rate("turbopump_batch_flush_total", { reason }) })),
