@@ -17,6 +17,10 @@ use alloc::string::String;
 
 use futures_io::{AsyncRead, AsyncWrite};
 
+mod figures;
+
+pub use figures::RuntimeFigures;
+
 /// What a runtime provides.
 ///
 /// Values are cheap to clone and refer to the same runtime. The two halves of a connection are
@@ -92,6 +96,13 @@ pub trait Backend: Clone + Send + Sync + 'static {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> impl Future<Output = T> + Send;
+
+    /// What the runtime tells about itself at this moment; nothing by default.
+    ///
+    /// Called once per look at the numbers, from any thread.
+    fn runtime_figures(&self) -> RuntimeFigures {
+        RuntimeFigures::default()
+    }
 }
 
 /// How a connection's socket is set.

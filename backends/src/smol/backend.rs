@@ -13,7 +13,7 @@ use std::time::Instant;
 use smol::future::FutureExt;
 use smol::{Async, Executor, Timer};
 use socket2::SockRef;
-use turbopump_std::backend::{self, SocketOptions};
+use turbopump_std::backend::{self, RuntimeFigures, SocketOptions};
 
 use super::{Reader, Writer};
 use crate::socket;
@@ -102,6 +102,21 @@ impl backend::Backend for Backend {
     ) -> impl Future<Output = T> + Send {
         smol::unblock(work)
     }
+
+    fn runtime_figures(&self) -> RuntimeFigures {
+        let mut figures = RuntimeFigures::default();
+        // Whoever runs a given executor knows with how many threads; executors count no tasks.
+        if self.executor.is_none() {
+            figures.workers = Some(global_workers());
+        }
+        figures
+    }
+}
+
+/// Threads of the global executor, as it counts them: from the environment, else one.
+fn global_workers() -> usize {
+    let threads = std::env::var("SMOL_THREADS").ok();
+    threads.and_then(|threads| threads.parse().ok()).unwrap_or(1)
 }
 
 /// Accepts connections.

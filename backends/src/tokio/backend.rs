@@ -10,7 +10,7 @@ use std::time::Instant;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Handle, TryCurrentError};
-use turbopump_std::backend::{self, SocketOptions};
+use turbopump_std::backend::{self, RuntimeFigures, SocketOptions};
 
 use super::{Reader, Writer};
 use crate::socket;
@@ -127,6 +127,15 @@ impl backend::Backend for Backend {
                 Err(_) => pending().await,
             },
         }
+    }
+
+    fn runtime_figures(&self) -> RuntimeFigures {
+        let metrics = self.handle.metrics();
+        let mut figures = RuntimeFigures::default();
+        figures.workers = Some(metrics.num_workers());
+        figures.tasks_alive = Some(metrics.num_alive_tasks());
+        figures.queue_depth = Some(metrics.global_queue_depth());
+        figures
     }
 }
 

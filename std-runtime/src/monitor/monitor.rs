@@ -53,7 +53,7 @@ pub struct Monitor<B: Backend> {
     sources: Sources,
     address: Option<SocketAddr>,
     end: Arc<End>,
-    _system: Registration,
+    _own: [Registration; 2],
     backend: PhantomData<B>,
 }
 
@@ -74,15 +74,17 @@ impl<B: Backend> Monitor<B> {
     ) -> Result<Self, MonitorError> {
         config.check().map_err(MonitorError::Config)?;
         let watch = Watch::new();
+        let looked_at = backend.clone();
         let system = sources.register(&[], move || watch.look());
-        // It has no labels that could be wrong.
-        let Ok(system) = system else { unreachable!("no labels") };
+        let runtime = sources.register(&[], move || looked_at.runtime_figures());
+        // They have no labels that could be wrong.
+        let (Ok(system), Ok(runtime)) = (system, runtime) else { unreachable!("no labels") };
         let end = Arc::new(End::default());
         let mut monitor = Self {
             sources: sources.clone(),
             address: None,
             end: Arc::clone(&end),
-            _system: system,
+            _own: [system, runtime],
             backend: PhantomData,
         };
         let MonitorConfig { mut routes, observers, collect_interval, .. } = config;

@@ -6,6 +6,7 @@ mod alerts;
 mod browser;
 mod limits;
 mod pages;
+mod runtime;
 mod webhook;
 
 use turbopump_tests::on_every_backend;

@@ -19,3 +19,11 @@ panel({
     { name: "open files", value: n.value("turbopump_process_open_fds") ?? undefined },
   ],
 });
+panel({
+  title: "Runtime", about: "tasks, and those in the shared queue", unit: "count",
+  lines: (n) => [
+    { name: "tasks", value: n.value("turbopump_runtime_tasks_alive") ?? undefined },
+    { name: "queued", value: n.value("turbopump_runtime_queue_depth") ?? undefined },
+    { name: "workers", value: n.value("turbopump_runtime_workers") ?? undefined },
+  ],
+});
