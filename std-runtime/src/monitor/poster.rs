@@ -1,11 +1,12 @@
-//! Posts one thing after the other to a URL, and keeps what could not be posted for later.
+//! Posts one thing after the other to a URL, or what waits together, and keeps what could not be
+//! posted for later.
 
 use core::fmt;
 use core::hash::BuildHasher;
 use std::hash::RandomState;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 
@@ -25,6 +26,8 @@ pub(super) struct Posted {
     pub(super) name: &'static str,
     pub(super) content_type: &'static str,
     pub(super) is_gzip: bool,
+    /// Bodies that wait go together, one behind the other, up to so many bytes; 0: each goes alone.
+    pub(super) batch_bytes_max: usize,
 }
 
 /// A cheap handle; its task ends with the last one.
@@ -61,7 +64,7 @@ impl Poster {
         headers: Vec<(&'static str, String)>,
     ) -> Result<Self, InvalidUrl> {
         let client = Client::new(backend.clone(), url)?;
-        let delivery = Delivery::new(RandomState::new().hash_one(url));
+        let delivery = Delivery::new(RandomState::new().hash_one(url), what.batch_bytes_max);
         let state = Mutex::new(State { delivery, is_down: false });
         let bell = Arc::<Bell>::default();
         let clock = SystemClock::new();
@@ -134,7 +137,7 @@ async fn next<B: Backend>(backend: &B, bell: &Bell, shared: &Weak<Shared>) -> Op
             let mut state = shared.lock();
             let now = shared.clock.now().at;
             if let Some(body) = state.delivery.poll(now) {
-                return Some(body.to_string());
+                return Some(body);
             }
             state.delivery.poll_timeout().and_then(|at| shared.clock.system_instant(at))
         };

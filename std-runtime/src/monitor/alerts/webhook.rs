@@ -38,7 +38,12 @@ impl Webhook {
     ///
     /// It is no `http` URL.
     pub fn new<B: Backend>(backend: &B, url: &str) -> Result<Self, InvalidUrl> {
-        let what = Posted { name: "webhook", content_type: "application/json", is_gzip: false };
+        let what = Posted {
+            name: "webhook",
+            content_type: "application/json",
+            is_gzip: false,
+            batch_bytes_max: 0,
+        };
         Ok(Self { poster: Poster::new(backend, url, what, Vec::new())? })
     }
 

@@ -56,8 +56,9 @@ impl fmt::Debug for InfluxExportConfig {
 
 /// Posts numbers to InfluxDB: an [`Observer`], to be registered with a monitor.
 ///
-/// Each export is one request, compressed where that is shorter. Requests that fail are made again
-/// with growing pauses; at most 256 wait, the oldest are dropped and counted.
+/// Exports that wait go in one request, of at most 1 MiB before it is compressed. Requests that
+/// fail are made again with growing pauses; what is refused together is posted one by one. At most
+/// 256 exports wait, the oldest are dropped and counted.
 pub struct InfluxExport {
     schedule: Mutex<Schedule>,
     labels: Vec<(String, String)>,
@@ -74,8 +75,12 @@ impl InfluxExport {
         backend: &B,
         config: InfluxExportConfig,
     ) -> Result<Arc<Self>, InvalidUrl> {
-        let what =
-            Posted { name: "InfluxDB", content_type: "text/plain; charset=utf-8", is_gzip: true };
+        let what = Posted {
+            name: "InfluxDB",
+            content_type: "text/plain; charset=utf-8",
+            is_gzip: true,
+            batch_bytes_max: REQUEST_BYTES_MAX,
+        };
         let token = config.token.map(|token| ("authorization", alloc::format!("Token {token}")));
         let poster = Poster::new(backend, &config.url, what, token.into_iter().collect())?;
         let schedule = Mutex::new(Schedule::new(config.every));
@@ -114,6 +119,9 @@ impl fmt::Debug for InfluxExport {
         f.debug_struct("InfluxExport").field("stats", &self.stats()).finish_non_exhaustive()
     }
 }
+
+/// Of exports that go in one request, before compression; a single one may be longer.
+const REQUEST_BYTES_MAX: usize = 1 << 20;
 
 /// What an export has posted.
 #[derive(Clone, Copy, Debug)]
