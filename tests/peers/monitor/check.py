@@ -134,6 +134,15 @@ def asked_for():
     return names
 
 
+def check_page(url):
+    """promtool must accept the live page, with nothing to remark."""
+    page = get(url)
+    told = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True)
+    remarks = (told.stdout + told.stderr).decode()
+    if told.returncode != 0 or remarks:
+        raise SystemExit(f"promtool check metrics, status {told.returncode}: {remarks}")
+
+
 def check(program, backend, folder):
     monitor, scraper, store = free_port(), free_port(), free_port()
     hook = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Notices)
@@ -172,6 +181,7 @@ def check(program, backend, folder):
             until(f"{stored} is {MESSAGES}", lambda: value(stored) == MESSAGES)
 
             known = set(json.loads(get(f"{api}/label/__name__/values"))["data"])
+            check_page(f"http://127.0.0.1:{monitor}/metrics")
             elsewhere = {name for name, runtime in ONLY_ON.items() if runtime != backend}
             missing = sorted(asked_for() - elsewhere - known)
             if missing:
