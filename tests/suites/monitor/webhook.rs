@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc::{Receiver, channel};
@@ -18,6 +19,7 @@ use crate::pages::elsewhere;
 on_every_backend![
     a_receiver_gets_firing_then_resolved,
     what_fails_is_tried_again_and_what_is_refused_is_not,
+    what_fires_on_is_said_again,
 ];
 
 /// Answers each POST with the next of these statuses, and passes on what it got.
@@ -98,6 +100,27 @@ async fn what_fails_is_tried_again_and_what_is_refused_is_not<B: Backend>(backen
         smol::future::yield_now().await;
     }
     assert_eq!(webhook.stats().delivered(), 1);
+}
+
+async fn what_fires_on_is_said_again<B: Backend>(backend: B) {
+    let (address, gets) = receiver(&[200, 200, 200]);
+    let value = Arc::new(AtomicU64::new(20));
+    let (alerts, sources) = (alerts(), watched(&value));
+    let url = format!("http://{address}");
+    // At each collection.
+    let webhook = Webhook::repeating(&backend, &url, Duration::ZERO).unwrap();
+    alerts.tell(webhook.clone());
+    for to in [20, 30, 0] {
+        value.store(to, Ordering::SeqCst);
+        alerts.observe(&Arc::new(sources.snapshot()));
+    }
+    let got = elsewhere(&backend, move || [(); 3].map(|()| gets.recv().unwrap())).await;
+    let said = got.each_ref().map(|notice| {
+        let alert = &notice["alerts"][0];
+        (alert["status"].as_str().unwrap(), alert["annotations"]["value"].as_str().unwrap())
+    });
+    assert_eq!(said, [("firing", "20"), ("firing", "30"), ("resolved", "0")]);
+    assert_eq!(got[0]["alerts"][0]["startsAt"], got[1]["alerts"][0]["startsAt"]);
 }
 
 #[test]

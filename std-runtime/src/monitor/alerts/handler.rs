@@ -7,6 +7,7 @@ use std::panic::catch_unwind;
 use alloc::string::String;
 
 use turbopump_core::alert::Severity;
+use turbopump_core::time::Instant;
 
 /// An alert that fires or is resolved.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,6 +62,12 @@ impl fmt::Display for AlertState {
 pub trait AlertHandler: Send + Sync + 'static {
     /// An alert fires or is resolved. Called on the monitor's task: it should return soon.
     fn tell(&self, alert: &Alert);
+
+    /// An alert fires on, with its present value. Called at each collection, beginning with the one
+    /// that made it fire, for those who say things again after a while; nothing by default.
+    fn still_firing(&self, now: Instant, alert: &Alert) {
+        let _ = (now, alert);
+    }
 }
 
 impl<F: Fn(&Alert) + Send + Sync + 'static> AlertHandler for F {
@@ -70,8 +77,12 @@ impl<F: Fn(&Alert) + Send + Sync + 'static> AlertHandler for F {
 }
 
 /// One that panics is no reason not to tell the others.
-pub(super) fn tell(handler: &dyn AlertHandler, alert: &Alert) {
-    if catch_unwind(AssertUnwindSafe(|| handler.tell(alert))).is_err() {
+pub(super) fn quietly(
+    handler: &dyn AlertHandler,
+    alert: &Alert,
+    tell: impl FnOnce(&dyn AlertHandler, &Alert),
+) {
+    if catch_unwind(AssertUnwindSafe(|| tell(handler, alert))).is_err() {
         log::error!("a handler of alerts has panicked at {} ({})", alert.name, alert.state);
     }
 }

@@ -110,29 +110,43 @@ impl Alerts {
         Reply::json(self.to_json())
     }
 
-    /// Judges by what is there now. A source that is wrong leaves everything as it was.
-    fn evaluate(&self, snapshot: &Snapshot) -> Vec<Alert> {
+    /// Judges by what is there now: what has changed, and what fires. A source that is wrong leaves
+    /// everything as it was.
+    fn evaluate(&self, snapshot: &Snapshot) -> (Vec<Alert>, Vec<Alert>) {
         let mut engine = self.engine();
-        match engine.evaluate(snapshot.now(), snapshot.sources(), &[]) {
+        let changed = match engine.evaluate(snapshot.now(), snapshot.sources(), &[]) {
             Ok(transitions) => transitions.filter_map(|transition| of(&transition)).collect(),
             Err(error) => {
                 log::error!("alerts are not judged: {error}");
-                Vec::new()
+                return (Vec::new(), Vec::new());
             }
-        }
+        };
+        let firing = engine.statuses().filter_map(|status| {
+            let State::Firing { since, .. } = status.state else { return None };
+            let since_and_at = (since.unix_ms, snapshot.now().unix_ms);
+            Some(alert(status.rule, AlertState::Firing, status.value, since_and_at))
+        });
+        let firing = firing.collect();
+        (changed, firing)
     }
 }
 
 impl Observer for Alerts {
     fn observe(&self, snapshot: &Arc<Snapshot>) {
-        let alerts = self.evaluate(snapshot);
-        if alerts.is_empty() {
+        let (changed, firing) = self.evaluate(snapshot);
+        if changed.is_empty() && firing.is_empty() {
             return;
         }
         let handlers = self.shared.handlers.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for alert in &alerts {
-            for handler in &handlers {
-                handler::tell(&**handler, alert);
+        let now = snapshot.now().at;
+        for handler in &handlers {
+            for alert in &changed {
+                handler::quietly(&**handler, alert, |handler, alert| handler.tell(alert));
+            }
+            for alert in &firing {
+                let again =
+                    |handler: &dyn AlertHandler, alert: &_| handler.still_firing(now, alert);
+                handler::quietly(&**handler, alert, again);
             }
         }
     }
@@ -145,17 +159,26 @@ fn of(transition: &Transition<'_, Text>) -> Option<Alert> {
         State::Resolved { .. } => AlertState::Resolved,
         _ => return None,
     };
-    let rule = transition.rule;
-    Some(Alert {
+    let since_and_at = (transition.since.unix_ms, transition.at.unix_ms);
+    Some(alert(transition.rule, state, transition.value, since_and_at))
+}
+
+fn alert(
+    rule: &Rule<Text>,
+    state: AlertState,
+    value: Option<f64>,
+    (since_unix_ms, at_unix_ms): (u64, u64),
+) -> Alert {
+    Alert {
         name: rule.name().into(),
         severity: rule.severity(),
         description: rule.description().into(),
         rule: rule.to_string(),
         state,
-        value: transition.value,
-        since_unix_ms: transition.since.unix_ms,
-        at_unix_ms: transition.at.unix_ms,
-    })
+        value,
+        since_unix_ms,
+        at_unix_ms,
+    }
 }
 
 fn since(state: State) -> Option<Now> {

@@ -5,15 +5,19 @@ use core::fmt;
 use core::hash::{Hash, Hasher};
 use core::time::Duration;
 use std::hash::DefaultHasher;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use serde_json::json;
 use turbopump_core::descriptor;
 use turbopump_core::stats::{Descriptor, Kind, Samples, Source, VisitError};
+use turbopump_core::time::Instant;
 
 use super::handler::{Alert, AlertHandler, AlertState};
 use crate::backend::Backend;
@@ -26,9 +30,13 @@ use crate::monitor::poster::{Posted, Poster};
 /// Notices are delivered in order, tried again with growing pauses for about a quarter of an hour,
 /// and dropped, and counted, where the receiver refuses them (a status of 4xx), or where more than
 /// 256 wait.
+///
+/// What fires on is said again every four hours, or as often as
+/// [`repeating`](Self::repeating) says: receivers may forget, or close what they hear no more of.
 #[derive(Clone)]
 pub struct Webhook {
     poster: Poster,
+    repeats: Arc<Mutex<Repeats>>,
 }
 
 impl Webhook {
@@ -38,13 +46,34 @@ impl Webhook {
     ///
     /// It is no `http` URL.
     pub fn new<B: Backend>(backend: &B, url: &str) -> Result<Self, InvalidUrl> {
+        Self::repeating(backend, url, REPEAT_EVERY)
+    }
+
+    /// As [`new`](Self::new); says again what fires on after this time, [`Duration::MAX`] for
+    /// never. Not more often than is collected.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn repeating<B: Backend>(
+        backend: &B,
+        url: &str,
+        every: Duration,
+    ) -> Result<Self, InvalidUrl> {
         let what = Posted {
             name: "webhook",
             content_type: "application/json",
             is_gzip: false,
             batch_bytes_max: 0,
         };
-        Ok(Self { poster: Poster::new(backend, url, what, Vec::new())? })
+        let poster = Poster::new(backend, url, what, Vec::new())?;
+        let every_us = u64::try_from(every.as_micros()).unwrap_or(u64::MAX);
+        let repeats = Repeats { every_us, said: BTreeMap::new() };
+        Ok(Self { poster, repeats: Arc::new(Mutex::new(repeats)) })
+    }
+
+    fn repeats(&self) -> MutexGuard<'_, Repeats> {
+        self.repeats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was delivered, and what was not.
@@ -57,7 +86,41 @@ impl Webhook {
 
 impl AlertHandler for Webhook {
     fn tell(&self, alert: &Alert) {
-        self.poster.push(fingerprint(alert), body(alert));
+        let fingerprint = fingerprint(alert);
+        if alert.state == AlertState::Resolved {
+            self.repeats().said.remove(&fingerprint);
+        }
+        self.poster.push(fingerprint, body(alert));
+    }
+
+    fn still_firing(&self, now: Instant, alert: &Alert) {
+        let fingerprint = fingerprint(alert);
+        let is_due = self.repeats().is_due(now, fingerprint);
+        if is_due {
+            self.poster.push(fingerprint, body(alert));
+        }
+    }
+}
+
+const REPEAT_EVERY: Duration = Duration::from_secs(4 * 3_600);
+
+/// When what fires was said last: a machine without a clock, bounded by the number of rules.
+#[derive(Debug)]
+struct Repeats {
+    every_us: u64,
+    said: BTreeMap<u64, Instant>,
+}
+
+impl Repeats {
+    /// Whether something that fires is to be said again. What was not heard of before has been said
+    /// just now.
+    fn is_due(&mut self, now: Instant, fingerprint: u64) -> bool {
+        let said_at = self.said.entry(fingerprint).or_insert(now);
+        let is_due = *said_at != now && now.us_since(*said_at) >= self.every_us;
+        if is_due {
+            *said_at = now;
+        }
+        is_due
     }
 }
 
@@ -164,5 +227,23 @@ impl Source for WebhookStats {
             samples.counter(&NOTICES, &[("result", result)], count)?;
         }
         samples.gauge(&WAITING, &[], self.waiting)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fires_is_due_again_after_the_interval() {
+        let mut repeats = Repeats { every_us: 100, said: BTreeMap::new() };
+        let due = [0, 0, 99, 100, 150, 199, 200, 450, 500, 550]
+            .map(|us| repeats.is_due(Instant::from_us(us), 1));
+        assert_eq!(due, [false, false, false, true, false, false, true, true, false, true]);
+        assert!(!repeats.is_due(Instant::from_us(550), 2), "another one");
+        repeats.said.remove(&1);
+        assert!(!repeats.is_due(Instant::from_us(900), 1), "it begins anew");
+        repeats.every_us = u64::MAX;
+        assert!(!repeats.is_due(Instant::from_us(u64::MAX), 1), "never");
     }
 }
