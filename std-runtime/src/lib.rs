@@ -7,6 +7,7 @@
 //! | [`memory`] | heap-backed pools of buffers and values, with a cache per thread |
 //! | [`net`] | connections: requests and answers, TLS (feature `tls`) |
 //! | [`labeled`] | numbers per value of a label that has any number of values |
+//! | [`tasks`] | how many tasks of which kind are alive |
 //! | [`clock`] | the system's clocks as one [`Clock`](turbopump_core::time::Clock) |
 //! | `monitor` | all numbers of a program in one place, and who sees them (feature `monitor`) |
 //! | `compress` | zlib-rs behind the core's compressor traits (feature `zlib-rs`) |
@@ -27,5 +28,6 @@ pub mod memory;
 #[cfg(feature = "monitor")]
 pub mod monitor;
 pub mod net;
+pub mod tasks;
 mod turns;
 mod within;

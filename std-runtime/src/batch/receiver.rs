@@ -17,6 +17,7 @@ use super::sender::run_by_tasks;
 use super::settings::{BatchSettings, InvalidSettings};
 use super::worker::{Desk, keep};
 use crate::backend::Backend;
+use crate::tasks::kinds;
 
 /// Batches what is received: a cheap handle, the receiving side's
 /// [`BatchSender`](super::BatchSender).
@@ -77,7 +78,7 @@ impl<T: Send + 'static, B: Backend> BatchReceiver<T, B> {
         engine.lock().running = 1;
         let batch = Batch::on_heap(&engine.settings.batch);
         let desk = Desk { engine: Arc::clone(engine), batch, index: 0 };
-        backend.clone().spawn(keep(backend, Arc::clone(engine)));
+        kinds::BATCH_KEEPER.spawn(&backend.clone(), keep(backend, Arc::clone(engine)));
         Ok((Self { handle }, Batches { desk }))
     }
 

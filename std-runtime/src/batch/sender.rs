@@ -13,6 +13,7 @@ use super::handler::BatchHandler;
 use super::settings::{BatchSettings, InvalidSettings};
 use super::worker::{keep, tell, work};
 use crate::backend::Backend;
+use crate::tasks::kinds;
 
 /// A handle whose workers are tasks of the runtime.
 pub(super) fn run_by_tasks<T, B, H>(
@@ -38,9 +39,10 @@ where
             let workers = engine.settings.workers();
             engine.lock().running = workers;
             for index in 0..workers {
-                runs.spawn(work(Arc::clone(engine), Arc::clone(&handler), index));
+                let working = work(Arc::clone(engine), Arc::clone(&handler), index);
+                kinds::BATCH_WORKER.spawn(&runs, working);
             }
-            runs.clone().spawn(keep(runs, Arc::clone(engine)));
+            kinds::BATCH_KEEPER.spawn(&runs.clone(), keep(runs, Arc::clone(engine)));
             Ok(())
         },
     )

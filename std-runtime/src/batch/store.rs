@@ -24,6 +24,7 @@ use super::handle::{Handle, handle_methods, send_by};
 use super::settings::{BatchSettings, InvalidSettings};
 use super::worker::{Desk, keep};
 use crate::backend::Backend;
+use crate::tasks::kinds;
 
 /// Storage that takes a batch in one go. It is called on a thread of its own and may block.
 pub trait StoreSink<T>: Send + 'static {
@@ -141,7 +142,7 @@ impl<T: Send + 'static, B: Backend> BatchStore<T, B> {
                 let writer = Writer { desk, sink, policy, trouble: noted, unsynced_since: None };
                 let name = String::from("turbopump-store");
                 thread::Builder::new().name(name).spawn(|| writer.run())?;
-                runs.clone().spawn(keep(runs, Arc::clone(engine)));
+                kinds::BATCH_KEEPER.spawn(&runs.clone(), keep(runs, Arc::clone(engine)));
                 Ok(())
             },
         )?;

@@ -19,6 +19,7 @@ use super::observer::Observer;
 use super::sources::{Registration, Snapshot, Sources};
 use super::system::Watch;
 use crate::backend::Backend;
+use crate::tasks::{self, kinds};
 
 /// Collects the numbers of a program and shows them.
 ///
@@ -77,14 +78,17 @@ impl<B: Backend> Monitor<B> {
         let looked_at = backend.clone();
         let system = sources.register(&[], move || watch.look());
         let runtime = sources.register(&[], move || looked_at.runtime_figures());
+        let alive = sources.register(&[], tasks::report);
         // They have no labels that could be wrong.
-        let (Ok(system), Ok(runtime)) = (system, runtime) else { unreachable!("no labels") };
+        let (Ok(system), Ok(runtime), Ok(alive)) = (system, runtime, alive) else {
+            unreachable!("no labels")
+        };
         let end = Arc::new(End::default());
         let mut monitor = Self {
             sources: sources.clone(),
             address: None,
             end: Arc::clone(&end),
-            _own: [system, runtime],
+            _own: [system, runtime, alive],
             backend: PhantomData,
         };
         let MonitorConfig { mut routes, observers, collect_interval, .. } = config;
@@ -112,7 +116,7 @@ impl<B: Backend> Monitor<B> {
         }
         let ticket = end.enter();
         let runs = backend.clone();
-        backend.spawn(async move {
+        kinds::MONITOR_COLLECTOR.spawn(&backend, async move {
             let _ticket = ticket;
             let mut next = Instant::now() + collect_interval;
             while end.unless_over(runs.sleep_until(next)).await.is_some() {

@@ -18,6 +18,7 @@ use super::http::gzip;
 use crate::backend::Backend;
 use crate::bell::{Bell, Rung};
 use crate::clock::SystemClock;
+use crate::tasks::kinds;
 
 /// What is posted.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +70,8 @@ impl Poster {
         let bell = Arc::<Bell>::default();
         let clock = SystemClock::new();
         let shared = Arc::new(Shared { what, clock, bell: Arc::clone(&bell), state });
-        backend.spawn(deliver(backend.clone(), client, headers, bell, Arc::downgrade(&shared)));
+        let delivering = deliver(backend.clone(), client, headers, bell, Arc::downgrade(&shared));
+        kinds::MONITOR_POSTER.spawn(backend, delivering);
         Ok(Self { shared })
     }
 

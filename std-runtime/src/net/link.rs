@@ -16,6 +16,7 @@ use turbopump_core::time::{Clock, Instant, Now};
 use super::adapter::FuturesIo;
 use crate::backend::Backend;
 use crate::clock::SystemClock;
+use crate::tasks::kinds;
 
 /// A lock between the tasks of a link: a mutex of the standard library.
 ///
@@ -101,7 +102,7 @@ pub fn spawn_link<L, B, R, W>(
     let mut window: Box<[u8]> = vec![0; window_bytes].into_boxed_slice();
     // Made here, so that it is there even if the task is dropped before it has run.
     let mut link = Driven { shared, clock: BackendClock::new(backend.clone()), ended: false };
-    backend.spawn(async move {
+    kinds::LINK.spawn(backend, async move {
         // The whole of it, not its fields one by one: dropping it is what counts.
         let link = &mut link;
         let (reader, writer) = (FuturesIo(reader), FuturesIo(writer));

@@ -22,6 +22,7 @@ use super::io::{BackendTimer, Joined};
 use super::router::Router;
 use crate::backend::{Backend, SocketOptions};
 use crate::monitor::end::End;
+use crate::tasks::kinds;
 use crate::within::within;
 
 /// Serves pages until the end.
@@ -42,7 +43,7 @@ impl<B: Backend> Server<B> {
         let address = B::local_address(&listener)?;
         let this = Arc::clone(self);
         let ticket = self.end.enter();
-        self.backend.spawn(async move {
+        kinds::MONITOR_LISTENER.spawn(&self.backend, async move {
             // Left last, when the listener is closed.
             let _ticket = ticket;
             let mut listener = listener;
@@ -65,7 +66,7 @@ impl<B: Backend> Server<B> {
         // Left last, when both halves are closed.
         let ticket = self.end.enter();
         let (before, counted) = Counted::new(self);
-        self.backend.spawn(async move {
+        kinds::MONITOR_CONNECTION.spawn(&self.backend, async move {
             let (_ticket, _counted) = (ticket, counted);
             let (reader, writer) = (reader, writer);
             if before >= this.connections_max {

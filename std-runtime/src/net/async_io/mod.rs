@@ -58,6 +58,7 @@ use self::shared::{Shared, Submitted};
 use self::table::{Key, Notify};
 use self::worker::Worker;
 use crate::backend::Backend;
+use crate::tasks::kinds;
 
 pub use self::joined::Joined;
 pub use self::stats::AsyncIoStats;
@@ -152,9 +153,10 @@ impl<C: TaskConnection> AsyncIo<C> {
         let shared = Arc::new(Shared::new(workers, tasks_max, time_out));
         // All of them first: one that is dropped at once must not take itself for the last.
         for index in 0..workers {
-            backend.spawn(Worker::new(Arc::clone(&shared), index, worker_tasks_max));
+            let worker = Worker::new(Arc::clone(&shared), index, worker_tasks_max);
+            kinds::ASYNC_IO_WORKER.spawn(backend, worker);
         }
-        backend.spawn(Arc::clone(&shared).run_clock(backend.clone()));
+        kinds::ASYNC_IO_CLOCK.spawn(backend, Arc::clone(&shared).run_clock(backend.clone()));
         Ok(Self { open: Arc::new(Open(shared)) })
     }
 

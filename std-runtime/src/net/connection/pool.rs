@@ -15,6 +15,7 @@ use super::shared::Shared;
 use super::status::PoolStatus;
 use super::waiting::Acquire;
 use crate::backend::{Backend, Endpoint};
+use crate::tasks::kinds;
 use crate::within::within;
 
 /// Connections to one endpoint: a cheap handle.
@@ -84,7 +85,7 @@ impl<B: Backend> ConnectionPool<B> {
         let shared = Arc::new(Shared::new(backend.clone(), endpoint, settings));
         let bell = Arc::clone(&shared.bell);
         let pool = Arc::downgrade(&shared);
-        backend.clone().spawn(keep(backend, bell, pool));
+        kinds::CONNECTION_KEEPER.spawn(&backend.clone(), keep(backend, bell, pool));
         Ok(Self { handle: Arc::new(Handle { shared }) })
     }
 

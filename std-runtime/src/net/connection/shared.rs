@@ -29,6 +29,7 @@ use super::status::{IoCounts, PoolStatus};
 use crate::backend::{Backend, Endpoint};
 use crate::bell::Bell;
 use crate::clock::SystemClock;
+use crate::tasks::kinds;
 
 /// What a waiter gets.
 type Served<B> = (Held, Box<Live<B>>);
@@ -157,7 +158,7 @@ impl<B: Backend> Shared<B> {
         drop(retired);
         for token in dials {
             let dial = Dial { shared: Arc::clone(self), token: Some(token) };
-            self.backend.spawn(dial.run());
+            kinds::CONNECTION_DIAL.spawn(&self.backend, dial.run());
         }
         for waker in wakers {
             waker.wake();
