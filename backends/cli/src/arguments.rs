@@ -60,6 +60,10 @@ pub(crate) struct DemoArguments {
     /// Where the monitor listens, `HOST:PORT` (port 0: any that is free), or `off`.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     pub(crate) monitor: MonitorAddress,
+    /// Where debug pages and profiles are served, `HOST:PORT` on the loopback interface (0: any port
+    /// that is free), or `off`.
+    #[arg(long, value_name = "ADDR", default_value = "off")]
+    pub(crate) debug: MonitorAddress,
     /// Messages per batch; 1 shows what batching is worth.
     #[arg(long, value_name = "N", default_value_t = 500)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]

@@ -8,6 +8,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::debug::Events;
 use super::http::{Reply, Route};
 use super::observer::Observer;
 
@@ -18,6 +19,14 @@ pub struct MonitorConfig {
     pub collect_interval: Duration,
     /// Where it listens; `None` for nowhere, port 0 for any that is free. 127.0.0.1:8080.
     pub address: Option<SocketAddr>,
+    /// Where debug pages and profiles are served; `None`, as it is by default, for nowhere, port 0
+    /// for any that is free. See [`Monitor`](super::Monitor) for what they show.
+    pub debug_address: Option<SocketAddr>,
+    /// Whether `debug_address` may lie beyond the loopback interface. There is no password; false.
+    pub debug_beyond_loopback: bool,
+    /// What has happened lately, as the debug pages show it. Alerts come by
+    /// [`tell`](super::alerts::Alerts::tell).
+    pub events: Events,
     /// Path of the numbers; with `.json` behind it, as JSON. `/metrics`.
     pub metrics_path: String,
     /// Labels that every sample gets.
@@ -31,6 +40,7 @@ pub struct MonitorConfig {
     pub(super) observers: Vec<Arc<dyn Observer>>,
     pub(super) routes: Vec<(String, Route)>,
     pub(super) checks: Vec<(String, Check)>,
+    pub(super) settings: Vec<(String, String)>,
 }
 
 /// Says what keeps the program from being ready.
@@ -41,6 +51,9 @@ impl Default for MonitorConfig {
         Self {
             collect_interval: Duration::from_secs(10),
             address: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 8_080))),
+            debug_address: None,
+            debug_beyond_loopback: false,
+            events: Events::default(),
             metrics_path: String::from("/metrics"),
             labels: Vec::new(),
             connections_max: 64,
@@ -49,6 +62,7 @@ impl Default for MonitorConfig {
             observers: Vec::new(),
             routes: Vec::new(),
             checks: Vec::new(),
+            settings: Vec::new(),
         }
     }
 }
@@ -80,6 +94,15 @@ impl MonitorConfig {
         self
     }
 
+    /// Adds a setting of the program's, which the page `/debug` shows.
+    ///
+    /// What looks like a secret is hidden there: values whose name speaks of a password, key or
+    /// token, or that do so themselves, and of URLs everything but scheme and host.
+    pub fn setting(&mut self, name: &str, value: impl Into<String>) -> &mut Self {
+        self.settings.push((name.into(), value.into()));
+        self
+    }
+
     pub(super) fn check(&self) -> Result<(), InvalidConfig> {
         let invalid = |field, reason| Err(InvalidConfig { field, reason });
         if self.collect_interval < Duration::from_millis(10) {
@@ -87,6 +110,11 @@ impl MonitorConfig {
         }
         if !self.metrics_path.starts_with('/') || self.metrics_path.len() < 2 {
             return invalid("metrics_path", "must begin with a slash and name something");
+        }
+        let is_beyond = self.debug_address.is_some_and(|address| !address.ip().is_loopback());
+        if is_beyond && !self.debug_beyond_loopback {
+            let why = "must be on the loopback interface, or debug_beyond_loopback be set";
+            return invalid("debug_address", why);
         }
         if self.connections_max == 0 {
             return invalid("connections_max", "must not be 0");
@@ -105,6 +133,7 @@ impl fmt::Debug for MonitorConfig {
         f.debug_struct("MonitorConfig")
             .field("collect_interval", &self.collect_interval)
             .field("address", &self.address)
+            .field("debug_address", &self.debug_address)
             .field("metrics_path", &self.metrics_path)
             .field("labels", &self.labels)
             .field("connections_max", &self.connections_max)

@@ -8,6 +8,7 @@ pub mod alerts;
 mod client;
 mod config;
 pub mod dashboard;
+mod debug;
 mod delivery;
 mod end;
 pub mod export;
@@ -24,6 +25,7 @@ mod system;
 
 pub use client::InvalidUrl;
 pub use config::{InvalidConfig, MonitorConfig};
+pub use debug::{EVENTS_MAX, Events};
 pub use http::Reply;
 pub use monitor::{Monitor, MonitorError};
 pub use observer::Observer;

@@ -5,16 +5,19 @@ use core::marker::PhantomData;
 use core::net::SocketAddr;
 use core::panic::AssertUnwindSafe;
 use core::sync::atomic::AtomicUsize;
+use core::time::Duration;
 use std::io;
 use std::panic::catch_unwind;
 use std::time::Instant;
 
+use alloc::format;
 use alloc::sync::Arc;
 
 use super::config::{InvalidConfig, MonitorConfig};
 use super::dashboard;
+use super::debug::{Changes, DebugPages, Events};
 use super::end::End;
-use super::http::{Reply, Router, Server};
+use super::http::{Pages, Reply, Router, Server};
 use super::observer::Observer;
 use super::sources::{Registration, Snapshot, Sources};
 use super::system::Watch;
@@ -30,6 +33,19 @@ use crate::tasks::{self, kinds};
 /// | `/metrics.json` | all numbers as JSON |
 /// | `/health`, `/healthz` | that the process lives |
 /// | `/readyz` | whether the program is ready, or 503 and why not |
+///
+/// Where a `debug_address` is given, another listener has pages for those who look for a fault:
+///
+/// | page | shows |
+/// | --- | --- |
+/// | `/debug` | settings (secrets are hidden), pools, connections, tasks, recent events |
+/// | `/debug/pprof/` | which profiles there are |
+/// | `/debug/pprof/profile` | where processor time goes; `?seconds=1..60`, `?format=flamegraph` |
+/// | `/debug/pprof/heap` | what the registered pools hold |
+/// | `/debug/pprof/tasks` | tasks that are alive, by kind |
+///
+/// Profiles are for `go tool pprof`; they take the feature `profile`, that of the processor Unix.
+/// One is taken at a time; it ends with its connection, and so with `connection_lifetime`.
 ///
 /// There is no password: whoever reaches the address sees the pages. It is on the loopback
 /// interface unless the configuration says otherwise.
@@ -53,8 +69,9 @@ use crate::tasks::{self, kinds};
 pub struct Monitor<B: Backend> {
     sources: Sources,
     address: Option<SocketAddr>,
+    debug_address: Option<SocketAddr>,
     end: Arc<End>,
-    _own: [Registration; 2],
+    _own: [Registration; 3],
     backend: PhantomData<B>,
 }
 
@@ -87,42 +104,46 @@ impl<B: Backend> Monitor<B> {
         let mut monitor = Self {
             sources: sources.clone(),
             address: None,
+            debug_address: None,
             end: Arc::clone(&end),
             _own: [system, runtime, alive],
             backend: PhantomData,
         };
+        let limits = Limits::of(&config);
+        if let Some(address) = config.debug_address {
+            let pages =
+                DebugPages::new(backend.clone(), Arc::clone(&end), sources.clone(), &config);
+            let server = server(&backend, &end, limits, pages);
+            monitor.debug_address = Some(open(server, address).await?);
+        }
+        let events = config.events.clone();
         let MonitorConfig { mut routes, observers, collect_interval, .. } = config;
         let page: super::http::Route = Arc::new(|| Reply::html(dashboard::page()));
         routes.insert(0, ("/".into(), page));
         if let Some(address) = config.address {
-            let server = Arc::new(Server {
-                backend: backend.clone(),
-                router: Router {
-                    sources: sources.clone(),
-                    labels: config.labels,
-                    metrics_path: config.metrics_path,
-                    routes,
-                    checks: config.checks,
-                },
-                end: Arc::clone(&end),
-                connections_max: config.connections_max,
-                head_timeout: config.head_timeout,
-                connection_lifetime: config.connection_lifetime,
-                connections: AtomicUsize::new(0),
-            });
-            let listening = server.open(address).await;
-            let error = |error| MonitorError::Listen { address, error };
-            monitor.address = Some(listening.map_err(error)?);
+            let router = Router {
+                sources: sources.clone(),
+                labels: config.labels,
+                metrics_path: config.metrics_path,
+                routes,
+                checks: config.checks,
+            };
+            monitor.address = Some(open(server(&backend, &end, limits, router), address).await?);
+        }
+        let places = [("", monitor.address), ("debug ", monitor.debug_address)];
+        for (what, address) in places.iter().filter_map(|(what, at)| Some((what, (*at)?))) {
+            events.note("listening", format!("{what}pages at {address}"));
         }
         let ticket = end.enter();
         let runs = backend.clone();
         kinds::MONITOR_COLLECTOR.spawn(&backend, async move {
             let _ticket = ticket;
+            let mut changes = Changes::default();
             let mut next = Instant::now() + collect_interval;
             while end.unless_over(runs.sleep_until(next)).await.is_some() {
                 // Rounds that were missed are not made up for.
                 next = (next + collect_interval).max(Instant::now());
-                collect(&sources, &observers);
+                collect(&sources, &observers, &mut changes, &events);
             }
         });
         Ok(monitor)
@@ -132,6 +153,12 @@ impl<B: Backend> Monitor<B> {
     #[must_use]
     pub const fn address(&self) -> Option<SocketAddr> {
         self.address
+    }
+
+    /// Where it has its debug pages.
+    #[must_use]
+    pub const fn debug_address(&self) -> Option<SocketAddr> {
+        self.debug_address
     }
 
     /// Whose numbers it shows.
@@ -167,21 +194,69 @@ impl<B: Backend> fmt::Debug for Monitor<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Monitor")
             .field("address", &self.address)
+            .field("debug_address", &self.debug_address)
             .field("sources", &self.sources)
             .finish_non_exhaustive()
     }
 }
 
+/// What both listeners keep to, each for itself.
+#[derive(Clone, Copy)]
+struct Limits {
+    connections_max: usize,
+    head_timeout: Duration,
+    connection_lifetime: Duration,
+}
+
+impl Limits {
+    const fn of(config: &MonitorConfig) -> Self {
+        let MonitorConfig { connections_max, head_timeout, connection_lifetime, .. } = *config;
+        Self { connections_max, head_timeout, connection_lifetime }
+    }
+}
+
+fn server<B: Backend, P: Pages>(
+    backend: &B,
+    end: &Arc<End>,
+    limits: Limits,
+    pages: P,
+) -> Arc<Server<B, P>> {
+    let Limits { connections_max, head_timeout, connection_lifetime } = limits;
+    Arc::new(Server {
+        backend: backend.clone(),
+        pages,
+        end: Arc::clone(end),
+        connections_max,
+        head_timeout,
+        connection_lifetime,
+        connections: AtomicUsize::new(0),
+    })
+}
+
+async fn open<B: Backend, P: Pages>(
+    server: Arc<Server<B, P>>,
+    address: SocketAddr,
+) -> Result<SocketAddr, MonitorError> {
+    server.open(address).await.map_err(|error| MonitorError::Listen { address, error })
+}
+
 /// One round. A source or observer that panics costs the others nothing.
-fn collect(sources: &Sources, observers: &[Arc<dyn Observer>]) {
+fn collect(
+    sources: &Sources,
+    observers: &[Arc<dyn Observer>],
+    changes: &mut Changes,
+    events: &Events,
+) {
     let quietly = |act: &mut dyn FnMut()| {
         if catch_unwind(AssertUnwindSafe(act)).is_err() {
             log::error!("a source or an observer of the monitor has panicked");
+            events.note("trouble", "a source or an observer has panicked");
         }
     };
     let mut snapshot = None;
     quietly(&mut || snapshot = Some(Arc::new(sources.snapshot())));
     let Some(snapshot) = snapshot else { return };
+    quietly(&mut || changes.note(&snapshot, events));
     for observer in observers {
         quietly(&mut || observer.observe(&snapshot));
     }

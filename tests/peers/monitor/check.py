@@ -143,8 +143,27 @@ def check_page(url):
         raise SystemExit(f"promtool check metrics, status {told.returncode}: {remarks}")
 
 
+def top(url, *expected):
+    """What `go tool pprof` reads of a profile; it has to name all that is expected."""
+    command = ["go", "tool", "pprof", "-symbolize=none", "-nodecount=10000", "-top", url]
+    seen = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    missing = [name for name in expected if name not in seen]
+    if missing:
+        raise SystemExit(f"{url} does not name {missing}:\n{seen}")
+
+
+def check_profiles(port):
+    url = f"http://127.0.0.1:{port}/debug"
+    top(f"{url}/pprof/heap", "Type: held", "memory pools", "pool sending", "pool arriving")
+    top(f"{url}/pprof/tasks", "Type: tasks", "monitor_listener", "demo_collector")
+    events = json.loads(get(url))["events"]["list"]
+    for what in ("target is down", "target is back", "alert", "profile"):
+        if not any(event["what"] == what for event in events):
+            raise SystemExit(f"no event {what!r}: {events}")
+
+
 def check(program, backend, folder):
-    monitor, scraper, store = free_port(), free_port(), free_port()
+    monitor, scraper, store, debug = free_port(), free_port(), free_port(), free_port()
     hook = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Notices)
     threading.Thread(target=hook.serve_forever, daemon=True).start()
     Notices.seen.clear()
@@ -162,7 +181,7 @@ def check(program, backend, folder):
             "--messages", str(MESSAGES), "--rate", "60000", "--outage", "2,2.5",
             "--monitor", f"127.0.0.1:{monitor}", "--hold", "600",
             "--webhook", f"http://127.0.0.1:{hook.server_port}/hook",
-            "--influx", f"{influx_url}/write?db=demo",
+            "--influx", f"{influx_url}/write?db=demo", "--debug", f"127.0.0.1:{debug}",
         ]
         with summary.open("w") as out, running(command, stdout=out, stderr=subprocess.PIPE) as demo:
             api = f"http://127.0.0.1:{scraper}/api/v1"
@@ -172,6 +191,10 @@ def check(program, backend, folder):
                 result = json.loads(get(f"{api}/query?{query}"))["data"]["result"]
                 return float(result[0]["value"][1]) if result else None
 
+            # While there is something to do: names of the demo's own crate, inlined or not.
+            url = f"http://127.0.0.1:{debug}/debug/pprof"
+            until("the debug pages answer", lambda: get(f"{url}/"))
+            top(f"{url}/profile?seconds=2", "Type: cpu", "turbopump")
             for stage in ("sent", "arrived"):
                 expression = f'turbopump_demo_messages_total{{stage="{stage}"}}'
                 until(f"{expression} is {MESSAGES}", lambda: value(expression) == MESSAGES)
@@ -206,6 +229,7 @@ def check(program, backend, folder):
                 return series and series[0]["values"][0][1] == MESSAGES
 
             until(f"InfluxDB has the last point, {MESSAGES}", last_point)
+            check_profiles(debug)
             if shutil.which("node"):
                 pictures = os.environ.get("PICTURES", str(folder / "pictures"))
                 look = ["node", "look.mjs", f"http://127.0.0.1:{monitor}/", f"{pictures}/{backend}"]

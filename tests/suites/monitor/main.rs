@@ -4,6 +4,7 @@ extern crate alloc;
 
 mod alerts;
 mod browser;
+mod debug;
 mod influx;
 mod limits;
 mod pages;

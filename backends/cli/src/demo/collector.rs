@@ -13,6 +13,7 @@ use turbopump::core::frame::{FrameError, LengthField, Reader};
 use turbopump::core::pool::AcquireRefused;
 use turbopump::runtime::backend::{Backend, SocketOptions};
 use turbopump::runtime::memory::{BufferPool, Chunk};
+use turbopump::runtime::tasks::TaskKind;
 use turbopump_std::compress::ZlibRsInflate;
 
 use super::message::{self, ACCEPTED, BUSY, BatchHead, FRONT_BYTES, Malformed};
@@ -27,6 +28,9 @@ pub(crate) trait Deliver: Send + Sync + 'static {
         batch: Chunk,
     ) -> impl Future<Output = Result<(), Malformed>> + Send;
 }
+
+static COLLECTOR: TaskKind = TaskKind::new("demo_collector");
+static COLLECTOR_CONNECTION: TaskKind = TaskKind::new("demo_collector_connection");
 
 /// Takes batches; listens between [`open`](Self::open) and turning the switch off.
 pub(crate) struct Collector<D> {
@@ -99,13 +103,13 @@ impl<D: Deliver> Collector<D> {
         let mut listener = backend.listen(at).await?;
         let address = B::local_address(&listener)?;
         let (this, backend) = (Arc::clone(self), backend.clone());
-        backend.clone().spawn(async move {
+        COLLECTOR.spawn(&backend.clone(), async move {
             let options = SocketOptions::default();
             while let Some(accepted) = switch.unless_off(B::accept(&mut listener, &options)).await {
                 // An error concerns one connection that never was.
                 let Ok((reader, writer, _)) = accepted else { continue };
                 let (this, switch) = (Arc::clone(&this), Arc::clone(&switch));
-                backend.spawn(async move {
+                COLLECTOR_CONNECTION.spawn(&backend, async move {
                     if let Err(error) = this.serve(reader, writer, &switch).await {
                         eprintln!("turbopump: the collector ends a connection: {error}");
                     }

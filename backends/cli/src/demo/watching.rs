@@ -35,6 +35,7 @@ impl<B: Backend> Watching<B> {
         register(&sources, arguments, pipeline)?;
         let mut config = MonitorConfig::default();
         let alerts = alerts(&backend, arguments, &sources)?;
+        alerts.tell(config.events.clone());
         config.observe(Arc::new(alerts.clone()));
         config.route("/alerts.json", move || alerts.page());
         let uplink = Arc::clone(&pipeline.uplink);
@@ -43,6 +44,8 @@ impl<B: Backend> Watching<B> {
             false => Ok(()),
         });
         config.address = arguments.monitor.0;
+        config.debug_address = arguments.debug.0;
+        settings(&mut config, arguments);
         config.collect_interval = INTERVAL;
         let file = match &arguments.export {
             None => None,
@@ -74,6 +77,9 @@ impl<B: Backend> Watching<B> {
         if let Some(url) = watching.url() {
             eprintln!("turbopump: watch it at {url}");
         }
+        if let Some(address) = watching.monitor.debug_address() {
+            eprintln!("turbopump: debug it at http://{address}/debug");
+        }
         Ok(watching)
     }
 
@@ -93,6 +99,20 @@ impl<B: Backend> Watching<B> {
             file.stop().await;
         }
         self.monitor.stop().await;
+    }
+}
+
+/// What the demo was asked for, as the debug pages show it.
+fn settings(config: &mut MonitorConfig, arguments: &DemoArguments) {
+    config.setting("backend", arguments.backend.as_str());
+    config.setting("batch", arguments.batch.to_string());
+    config.setting("lanes", arguments.lanes.to_string());
+    let rate = arguments.rate.map(|rate| rate.to_string());
+    let outside = [("rate", &rate), ("influx", &arguments.influx), ("webhook", &arguments.webhook)];
+    for (name, value) in outside {
+        if let Some(value) = value {
+            config.setting(name, value.as_str());
+        }
     }
 }
 

@@ -38,6 +38,15 @@ pub(super) fn form(headers: &HeaderMap) -> Form {
     best.1
 }
 
+/// Whether the client is a browser: likes HTML better than JSON.
+pub(in super::super) fn prefers_html(headers: &HeaderMap) -> bool {
+    let quality = |wanted| {
+        let own = offers(headers, &ACCEPT).filter(|(kind, _)| *kind == wanted);
+        own.map(|(_, quality)| quality).max().unwrap_or(0)
+    };
+    quality("text/html") > quality("application/json")
+}
+
 /// Whether the client takes gzip.
 pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
     let mut any = 0;

@@ -1,5 +1,6 @@
 //! From a request to an answer: a function, without sockets.
 
+use core::future::Future;
 use core::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 
@@ -21,6 +22,12 @@ use crate::monitor::config::Check;
 use crate::monitor::json;
 use crate::monitor::sources::{Snapshot, Sources};
 
+/// Answers requests.
+pub(in super::super) trait Pages: Send + Sync + 'static {
+    /// Answers. The body of a request is of no interest.
+    fn respond(&self, request: &request::Parts) -> impl Future<Output = Response<Bytes>> + Send;
+}
+
 /// Knows all pages.
 pub(in super::super) struct Router {
     pub(in super::super) sources: Sources,
@@ -30,23 +37,21 @@ pub(in super::super) struct Router {
     pub(in super::super) checks: Vec<(String, Check)>,
 }
 
+impl Pages for Router {
+    fn respond(&self, request: &request::Parts) -> impl Future<Output = Response<Bytes>> + Send {
+        core::future::ready(self.answer(request))
+    }
+}
+
 impl Router {
-    /// Answers. The body of a request is of no interest.
-    pub(in super::super) fn respond(&self, request: &request::Parts) -> Response<Bytes> {
+    fn answer(&self, request: &request::Parts) -> Response<Bytes> {
         let is_head = request.method == Method::HEAD;
         let page = self.page(request);
         let Some(page) = page else {
-            return plain(
-                StatusCode::NOT_FOUND,
-                is_head,
-                "nothing here; try /, /metrics, /healthz\n",
-            );
+            return not_found(is_head, "nothing here; try /, /metrics, /healthz\n");
         };
         if request.method != Method::GET && !is_head {
-            let mut response =
-                plain(StatusCode::METHOD_NOT_ALLOWED, false, "only GET and HEAD are allowed\n");
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return response;
+            return not_allowed();
         }
         // A page of the user's that panics is theirs; the connection is not.
         let reply = catch_unwind(AssertUnwindSafe(|| page()));
@@ -113,7 +118,22 @@ impl Router {
     }
 }
 
-fn respond_with(reply: Reply, headers: &HeaderMap, is_head: bool) -> Response<Bytes> {
+pub(in super::super) fn not_found(is_head: bool, text: &'static str) -> Response<Bytes> {
+    plain(StatusCode::NOT_FOUND, is_head, text)
+}
+
+pub(in super::super) fn not_allowed() -> Response<Bytes> {
+    let mut response =
+        plain(StatusCode::METHOD_NOT_ALLOWED, false, "only GET and HEAD are allowed\n");
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    response
+}
+
+pub(in super::super) fn respond_with(
+    reply: Reply,
+    headers: &HeaderMap,
+    is_head: bool,
+) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK);
     let own = response.headers_mut();

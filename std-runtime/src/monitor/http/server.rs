@@ -19,16 +19,16 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 
 use super::io::{BackendTimer, Joined};
-use super::router::Router;
+use super::router::Pages;
 use crate::backend::{Backend, SocketOptions};
 use crate::monitor::end::End;
 use crate::tasks::kinds;
 use crate::within::within;
 
 /// Serves pages until the end.
-pub(in super::super) struct Server<B: Backend> {
+pub(in super::super) struct Server<B: Backend, P: Pages> {
     pub(in super::super) backend: B,
-    pub(in super::super) router: Router,
+    pub(in super::super) pages: P,
     pub(in super::super) end: Arc<End>,
     pub(in super::super) connections_max: usize,
     pub(in super::super) head_timeout: Duration,
@@ -36,7 +36,7 @@ pub(in super::super) struct Server<B: Backend> {
     pub(in super::super) connections: AtomicUsize,
 }
 
-impl<B: Backend> Server<B> {
+impl<B: Backend, P: Pages> Server<B, P> {
     /// Listens, and serves whoever comes in tasks of their own.
     pub(in super::super) async fn open(self: &Arc<Self>, at: SocketAddr) -> io::Result<SocketAddr> {
         let listener = self.backend.listen(at).await?;
@@ -87,11 +87,13 @@ impl<B: Backend> Server<B> {
     }
 
     async fn serve(self: &Arc<Self>, io: Joined<B::Reader, B::Writer>) {
-        let router = Arc::clone(self);
         let service = service_fn(move |request: Request<Incoming>| {
-            let (parts, _) = request.into_parts();
-            let response = router.router.respond(&parts).map(Full::new);
-            core::future::ready(Ok::<_, Infallible>(response))
+            let server = Arc::clone(self);
+            async move {
+                let (parts, _) = request.into_parts();
+                let response = server.pages.respond(&parts).await;
+                Ok::<_, Infallible>(response.map(Full::new))
+            }
         });
         let connection = http1::Builder::new()
             .timer(BackendTimer(self.backend.clone()))
@@ -105,17 +107,17 @@ impl<B: Backend> Server<B> {
 }
 
 /// A connection that counts, however its task ends.
-struct Counted<B: Backend>(Arc<Server<B>>);
+struct Counted<B: Backend, P: Pages>(Arc<Server<B, P>>);
 
-impl<B: Backend> Counted<B> {
+impl<B: Backend, P: Pages> Counted<B, P> {
     /// How many there were before.
-    fn new(server: &Arc<Server<B>>) -> (usize, Self) {
+    fn new(server: &Arc<Server<B, P>>) -> (usize, Self) {
         let before = server.connections.fetch_add(1, Ordering::Relaxed);
         (before, Self(Arc::clone(server)))
     }
 }
 
-impl<B: Backend> Drop for Counted<B> {
+impl<B: Backend, P: Pages> Drop for Counted<B, P> {
     fn drop(&mut self) {
         self.0.connections.fetch_sub(1, Ordering::Relaxed);
     }
