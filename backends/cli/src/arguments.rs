@@ -60,8 +60,8 @@ pub(crate) struct DemoArguments {
     /// Where the monitor listens, `HOST:PORT` (port 0: any that is free), or `off`.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     pub(crate) monitor: MonitorAddress,
-    /// Where debug pages and profiles are served, `HOST:PORT` on the loopback interface (0: any port
-    /// that is free), or `off`.
+    /// Where debug pages and profiles are served, `HOST:PORT` on the loopback interface (port 0:
+    /// any that is free), or `off`.
     #[arg(long, value_name = "ADDR", default_value = "off")]
     pub(crate) debug: MonitorAddress,
     /// Messages per batch; 1 shows what batching is worth.
