@@ -143,19 +143,18 @@ def check_page(url):
         raise SystemExit(f"promtool check metrics, status {told.returncode}: {remarks}")
 
 
-def top(url, *expected):
+def top(url, *expected, index=""):
     """What `go tool pprof` reads of a profile; it has to name all that is expected."""
-    command = ["go", "tool", "pprof", "-symbolize=none", "-nodecount=10000", "-top", url]
+    command = ["go", "tool", "pprof", "-symbolize=none", "-nodecount=10000", "-top"]
+    command += [f"-sample_index={index}", url] if index else [url]
     seen = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     missing = [name for name in expected if name not in seen]
     if missing:
         raise SystemExit(f"{url} does not name {missing}:\n{seen}")
 
 
-def check_profiles(port):
+def check_events(port):
     url = f"http://127.0.0.1:{port}/debug"
-    top(f"{url}/pprof/heap", "Type: held", "memory pools", "pool sending", "pool arriving")
-    top(f"{url}/pprof/tasks", "Type: tasks", "monitor_listener", "demo_collector")
     events = json.loads(get(url))["events"]["list"]
     for what in ("target is down", "target is back", "alert", "profile"):
         if not any(event["what"] == what for event in events):
@@ -194,7 +193,11 @@ def check(program, backend, folder):
             # While there is something to do: names of the demo's own crate, inlined or not.
             url = f"http://127.0.0.1:{debug}/debug/pprof"
             until("the debug pages answer", lambda: get(f"{url}/"))
-            top(f"{url}/profile?seconds=2", "Type: cpu", "turbopump")
+            top(f"{url}/profile?seconds=1", "Type: cpu", "turbopump")
+            # Whatever is held at this moment, all pools have a size.
+            pools = ("memory pools", "pool sending", "pool arriving")
+            top(f"{url}/heap", "Type: size", *pools, index="size")
+            top(f"{url}/tasks", "Type: tasks", "monitor_listener", "demo_collector")
             for stage in ("sent", "arrived"):
                 expression = f'turbopump_demo_messages_total{{stage="{stage}"}}'
                 until(f"{expression} is {MESSAGES}", lambda: value(expression) == MESSAGES)
@@ -229,7 +232,7 @@ def check(program, backend, folder):
                 return series and series[0]["values"][0][1] == MESSAGES
 
             until(f"InfluxDB has the last point, {MESSAGES}", last_point)
-            check_profiles(debug)
+            check_events(debug)
             if shutil.which("node"):
                 pictures = os.environ.get("PICTURES", str(folder / "pictures"))
                 look = ["node", "look.mjs", f"http://127.0.0.1:{monitor}/", f"{pictures}/{backend}"]
