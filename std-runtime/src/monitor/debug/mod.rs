@@ -109,19 +109,11 @@ impl<B: Backend> Pages for DebugPages<B> {
         }
         let reply = match page {
             Page::Processor => self.processor(request, is_head).await,
-            page => self.caught(page, request),
+            // A source of the user's that panics is theirs; the connection is not.
+            page => catch_unwind(AssertUnwindSafe(|| self.page(page, request)))
+                .unwrap_or_else(|_| Reply::text("a source has panicked\n").with_status(500)),
         };
         respond_with(reply, &request.headers, is_head)
-    }
-}
-
-impl<B: Backend> DebugPages<B> {
-    /// A source of the user's that panics is theirs; the connection is not.
-    ///
-    /// On its own, because Rust 1.88 refuses what this catches inside of an async function.
-    fn caught(&self, page: Page, request: &request::Parts) -> Reply {
-        catch_unwind(AssertUnwindSafe(|| self.page(page, request)))
-            .unwrap_or_else(|_| Reply::text("a source has panicked\n").with_status(500))
     }
 }
 
