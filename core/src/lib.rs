@@ -21,6 +21,7 @@
 //! | [`stream`] | which stream's bytes go where and when | how its users wait |
 //! | [`driver`] | when a machine is called and bytes are moved | transports, tasks and clocks |
 //! | [`alert`] | when a rule fires and is resolved | whom to tell |
+//! | [`rocketmq`] | what RocketMQ's bytes and texts mean | who sends them, and when |
 //!
 //! # Rules that hold everywhere
 //!
@@ -55,6 +56,7 @@ pub mod frame;
 pub mod link;
 pub mod pool;
 pub mod random;
+pub mod rocketmq;
 pub mod stats;
 pub mod stream;
 mod sync;
