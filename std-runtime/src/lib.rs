@@ -11,6 +11,7 @@
 //! | [`clock`] | the system's clocks as one [`Clock`](turbopump_core::time::Clock) |
 //! | `monitor` | all numbers of a program in one place, and who sees them (feature `monitor`) |
 //! | `compress` | zlib-rs behind the core's compressor traits (feature `zlib-rs`) |
+//! | [`rocketmq`] | bodies of messages: compressed and restored (features `lz4`, `zstd`) |
 #![no_std]
 
 extern crate alloc;
@@ -28,6 +29,7 @@ pub mod memory;
 #[cfg(feature = "monitor")]
 pub mod monitor;
 pub mod net;
+pub mod rocketmq;
 pub mod tasks;
 mod turns;
 mod within;

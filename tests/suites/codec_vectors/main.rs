@@ -8,6 +8,7 @@ use std::{env, fs};
 
 use serde_json::Value;
 
+mod bodies;
 mod messages;
 mod pure;
 
