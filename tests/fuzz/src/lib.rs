@@ -4,14 +4,21 @@
 
 pub mod frame_reader;
 pub mod inflate;
+pub mod message;
+pub mod properties;
 pub mod streams;
 
 /// A function that is fed with bytes of any kind.
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: &[(&str, Target)] =
-    &[("frame_reader", frame_reader::run), ("inflate", inflate::run), ("streams", streams::run)];
+pub const TARGETS: &[(&str, Target)] = &[
+    ("frame_reader", frame_reader::run),
+    ("inflate", inflate::run),
+    ("message", message::run),
+    ("properties", properties::run),
+    ("streams", streams::run),
+];
 
 /// Takes the parameters of a target off the front of its input; 0 where the input is at its end.
 struct Parameters<'d> {
