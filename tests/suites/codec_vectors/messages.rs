@@ -11,28 +11,20 @@ use turbopump_core::rocketmq::wire::properties::{
     Properties, crc_of_property, crc_property, write_property,
 };
 
-use crate::{Check, bytes, check_all, list, number, same, small, text};
+use crate::{Check, Checker, bytes, list, number, same, small, text};
 
-#[test]
-fn messages() {
-    check_all(&[
-        ("message-v1", message),
-        ("message-v2", message),
-        ("message-invalid", message_invalid),
-        ("pull-body", pull_body),
-        ("batch-body", batch_body),
-    ]);
-}
-
-#[test]
-fn properties() {
-    check_all(&[
-        ("properties-encode", properties_encode),
-        ("properties-decode", properties_decode),
-        ("crc", crc),
-        ("crc-property", crc_as_property),
-    ]);
-}
+/// The kinds that are checked here.
+pub(crate) const KINDS: &[(&str, Checker)] = &[
+    ("message-v1", message),
+    ("message-v2", message),
+    ("message-invalid", message_invalid),
+    ("pull-body", pull_body),
+    ("batch-body", batch_body),
+    ("properties-encode", properties_encode),
+    ("properties-decode", properties_decode),
+    ("crc", crc),
+    ("crc-property", crc_as_property),
+];
 
 type Map = BTreeMap<String, String>;
 

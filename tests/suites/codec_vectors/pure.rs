@@ -24,37 +24,21 @@ use turbopump_core::rocketmq::wire::trace::{
     EndTransaction, Pub, Recall, SubAfter, SubBefore, TraceRecord, records,
 };
 
-use crate::{Check, bytes, check_all, flag, list, number, same, small, text};
+use crate::{Check, Checker, bytes, flag, list, number, same, small, text};
 
-#[test]
-fn ids_and_names() {
-    check_all(&[
-        ("offset-msg-id", offset_message_id),
-        ("uniq-key", unique_key),
-        ("tags-code", tags),
-        ("names", names),
-        ("recall-handle", recall_handle),
-    ]);
-}
-
-#[test]
-fn pop_and_pull() {
-    check_all(&[
-        ("pop-handle", pop_handle),
-        ("pop-offset-info", pop_offset_info),
-        ("pull-sysflag", pull_flags),
-    ]);
-}
-
-#[test]
-fn shares() {
-    check_all(&[("rebalance", rebalance)]);
-}
-
-#[test]
-fn traces() {
-    check_all(&[("trace", trace)]);
-}
+/// The kinds that are checked here.
+pub(crate) const KINDS: &[(&str, Checker)] = &[
+    ("offset-msg-id", offset_message_id),
+    ("uniq-key", unique_key),
+    ("tags-code", tags),
+    ("names", names),
+    ("recall-handle", recall_handle),
+    ("pop-handle", pop_handle),
+    ("pop-offset-info", pop_offset_info),
+    ("pull-sysflag", pull_flags),
+    ("rebalance", rebalance),
+    ("trace", trace),
+];
 
 fn offset_message_id(input: &Value, output: &Value) -> Check {
     let ip = text(input, "ip").parse().expect("an address");

@@ -4,6 +4,8 @@
 //! state and does no IO: what is read borrows from the caller's bytes, what is written goes into
 //! the caller's memory or any [`core::fmt::Write`], such as a [`TextBuffer`](text::TextBuffer).
 //!
+//! - [`command`]: the fields of requests and responses.
+//! - [`frame`] and [`header`]: what a connection carries; [`json`]: its texts.
 //! - [`message`]: messages as brokers store and deliver them, and batches of producers.
 //! - [`properties`]: the text of properties, and the reserved keys.
 //! - [`identity`]: message ids and the hashes of tags and keys.
@@ -16,7 +18,11 @@
 // Lengths come from the network: every sum and every index has to say what happens out of range.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+pub mod command;
+pub mod frame;
+pub mod header;
 pub mod identity;
+pub mod json;
 pub mod message;
 pub mod names;
 pub mod pop;

@@ -1,0 +1,380 @@
+//! The pull reader.
+
+use super::scan::find_quote_or_backslash;
+use super::{JsonError, JsonProblem, Key, Raw, RawKind, Text, Value};
+
+/// How many objects and arrays may stand in each other, keys that are objects included.
+pub const DEPTH_MAX: u8 = 32;
+
+/// Reads a text from its start, value by value.
+///
+/// Call [`begin_object`](Self::begin_object), then [`next_key`](Self::next_key) until there is
+/// none, with exactly one value read or skipped after each key; the same with
+/// [`begin_array`](Self::begin_array) and [`next_item`](Self::next_item). After an error the
+/// reader is of no use. Nothing is looked at twice and nothing allocated; values that are skipped
+/// are checked for their form, not for UTF-8.
+#[derive(Clone, Debug)]
+pub struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    /// Where `bytes` starts in the whole text.
+    base: usize,
+    depth: u8,
+    /// Whether the next key or item is the first, so that no comma is in front of it.
+    fresh: bool,
+}
+
+impl<'a> Reader<'a> {
+    /// At the start of `bytes`.
+    #[must_use]
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self::within(bytes, 0)
+    }
+
+    /// At the start of `bytes`, which are `base` bytes behind the start of the whole text.
+    #[must_use]
+    pub const fn within(bytes: &'a [u8], base: usize) -> Self {
+        Self { bytes, at: 0, base, depth: 0, fresh: false }
+    }
+
+    /// Where it is, in bytes from the start of the whole text.
+    #[must_use]
+    pub const fn position(&self) -> usize {
+        self.base.saturating_add(self.at)
+    }
+
+    /// Enters an object.
+    ///
+    /// # Errors
+    ///
+    /// [`JsonError`] if there is none, or at more than [`DEPTH_MAX`].
+    #[inline]
+    pub fn begin_object(&mut self) -> Result<(), JsonError> {
+        self.begin(b'{', "an object")
+    }
+
+    /// Enters an array.
+    ///
+    /// # Errors
+    ///
+    /// As [`begin_object`](Self::begin_object).
+    #[inline]
+    pub fn begin_array(&mut self) -> Result<(), JsonError> {
+        self.begin(b'[', "an array")
+    }
+
+    /// The next key of an object, `None` at its end.
+    ///
+    /// # Errors
+    ///
+    /// [`JsonError`] for anything but a key and a colon.
+    #[inline]
+    pub fn next_key(&mut self) -> Result<Option<Key<'a>>, JsonError> {
+        if self.is_at_end(b'}')? {
+            return Ok(None);
+        }
+        let raw = match self.peek()? {
+            quote @ (b'"' | b'\'') => self.string(quote)?,
+            b'{' | b'[' => self.nested()?,
+            _ => self.literal()?,
+        };
+        self.expect(b':', "a colon")?;
+        Ok(Some(Key { raw }))
+    }
+
+    /// Whether an array has a further item, which is to be read then.
+    ///
+    /// # Errors
+    ///
+    /// [`JsonError`] where neither a comma nor the end of the array is.
+    #[inline]
+    pub fn next_item(&mut self) -> Result<bool, JsonError> {
+        Ok(!self.is_at_end(b']')?)
+    }
+
+    /// Passes over `null` if it is what comes next.
+    ///
+    /// # Errors
+    ///
+    /// [`JsonError`] at the end of the text.
+    #[inline]
+    pub fn null(&mut self) -> Result<bool, JsonError> {
+        let is_null = self.peek()? == b'n' && self.rest().starts_with(b"null");
+        if is_null {
+            self.at = self.at.saturating_add(4);
+        }
+        Ok(is_null)
+    }
+
+    /// Any value, without looking into it; `None` for `null`.
+    ///
+    /// # Errors
+    ///
+    /// [`JsonError`] for what is no value.
+    #[inline]
+    pub fn raw(&mut self) -> Result<Option<Raw<'a>>, JsonError> {
+        match self.peek()? {
+            quote @ (b'"' | b'\'') => self.string(quote).map(Some),
+            b'{' | b'[' => self.nested().map(Some),
+            _ => {
+                let raw = self.literal()?;
+                match raw.as_bytes() {
+                    b"null" => Ok(None),
+                    b"true" | b"false" => Ok(Some(raw)),
+                    bytes if is_number(bytes) => Ok(Some(raw)),
+                    _ => Err(JsonError { position: raw.position(), problem: JsonProblem::Literal }),
+                }
+            }
+        }
+    }
+
+    /// Passes over a value and keeps it for later.
+    ///
+    /// # Errors
+    ///
+    /// As [`raw`](Self::raw).
+    pub fn skip(&mut self) -> Result<Value<'a>, JsonError> {
+        self.peek()?;
+        let start = self.at;
+        self.raw()?;
+        let bytes = self.bytes.get(start..self.at).unwrap_or_default();
+        let position = self.base.saturating_add(start);
+        Ok(Value { raw: Raw::new(bytes, position, RawKind::Nested) })
+    }
+
+    /// A text; numbers and booleans are taken as they are written.
+    ///
+    /// # Errors
+    ///
+    /// [`JsonError`] for `null`, objects and arrays.
+    pub fn text(&mut self) -> Result<Text<'a>, JsonError> {
+        let raw = self.scalar("a text")?;
+        raw.text()
+    }
+
+    /// A whole number of 32 bits, in quotes or without.
+    ///
+    /// # Errors
+    ///
+    /// [`JsonError`] for anything else.
+    pub fn i32(&mut self) -> Result<i32, JsonError> {
+        self.scalar("a whole number of 32 bits")?.i32()
+    }
+
+    /// A whole number of 64 bits, in quotes or without.
+    ///
+    /// # Errors
+    ///
+    /// [`JsonError`] for anything else.
+    pub fn i64(&mut self) -> Result<i64, JsonError> {
+        self.scalar("a whole number of 64 bits")?.i64()
+    }
+
+    /// A number, in quotes or without.
+    ///
+    /// # Errors
+    ///
+    /// [`JsonError`] for anything else.
+    pub fn f64(&mut self) -> Result<f64, JsonError> {
+        self.scalar("a number")?.f64()
+    }
+
+    /// `true` or `false`, in quotes or without.
+    ///
+    /// # Errors
+    ///
+    /// [`JsonError`] for `null`, objects and arrays.
+    pub fn bool(&mut self) -> Result<bool, JsonError> {
+        Ok(self.scalar("true or false")?.bool())
+    }
+
+    /// Nothing but white space may follow.
+    ///
+    /// # Errors
+    ///
+    /// [`JsonProblem::Trailing`] otherwise.
+    pub fn end(&mut self) -> Result<(), JsonError> {
+        match self.peek() {
+            Err(_) => Ok(()),
+            Ok(_) => Err(self.error(JsonProblem::Trailing)),
+        }
+    }
+
+    fn scalar(&mut self, expected: &'static str) -> Result<Raw<'a>, JsonError> {
+        self.peek()?;
+        let position = self.position();
+        match self.raw()? {
+            Some(raw) if raw.kind() != RawKind::Nested => Ok(raw),
+            _ => Err(JsonError { position, problem: JsonProblem::Value { expected } }),
+        }
+    }
+
+    fn begin(&mut self, bracket: u8, expected: &'static str) -> Result<(), JsonError> {
+        self.expect(bracket, expected)?;
+        if self.depth >= DEPTH_MAX {
+            return Err(self.error(JsonProblem::TooDeep { depth_max: DEPTH_MAX }));
+        }
+        self.depth = self.depth.saturating_add(1);
+        self.fresh = true;
+        Ok(())
+    }
+
+    /// Passes over the closing bracket, or over the comma in front of what comes next.
+    #[inline]
+    fn is_at_end(&mut self, bracket: u8) -> Result<bool, JsonError> {
+        let found = self.peek()?;
+        let fresh = core::mem::take(&mut self.fresh);
+        if found == bracket {
+            self.at = self.at.saturating_add(1);
+            self.depth = self.depth.saturating_sub(1);
+            return Ok(true);
+        }
+        if !fresh {
+            self.expect(b',', "a comma or the end")?;
+        }
+        Ok(false)
+    }
+
+    /// An object or array. Recursive, at most [`DEPTH_MAX`] deep.
+    fn nested(&mut self) -> Result<Raw<'a>, JsonError> {
+        let start = self.at;
+        if self.peek()? == b'{' {
+            self.begin_object()?;
+            while self.next_key()?.is_some() {
+                self.raw()?;
+            }
+        } else {
+            self.begin_array()?;
+            while self.next_item()? {
+                self.raw()?;
+            }
+        }
+        let bytes = self.bytes.get(start..self.at).unwrap_or_default();
+        Ok(Raw::new(bytes, self.base.saturating_add(start), RawKind::Nested))
+    }
+
+    #[inline]
+    fn string(&mut self, quote: u8) -> Result<Raw<'a>, JsonError> {
+        let start = self.at.saturating_add(1);
+        let mut kind = RawKind::Plain;
+        let mut at = start;
+        loop {
+            let rest = self.bytes.get(at..).unwrap_or_default();
+            let found = find_quote_or_backslash(rest, quote);
+            at = at.saturating_add(found);
+            match rest.get(found) {
+                Some(b'\\') => {
+                    kind = RawKind::Escaped;
+                    at = at.saturating_add(self.escape_bytes(at)?);
+                }
+                Some(_) => break,
+                None => {
+                    self.at = self.bytes.len();
+                    return Err(self.error(JsonProblem::Truncated));
+                }
+            }
+        }
+        self.at = at.saturating_add(1);
+        let bytes = self.bytes.get(start..at).unwrap_or_default();
+        Ok(Raw::new(bytes, self.base.saturating_add(start), kind))
+    }
+
+    /// The length of the escape at `at`.
+    fn escape_bytes(&self, at: usize) -> Result<usize, JsonError> {
+        let problem = match self.bytes.get(at..).unwrap_or_default() {
+            [_, b'u', digits @ ..] => match digits.first_chunk::<4>() {
+                Some(digits) if digits.iter().all(u8::is_ascii_hexdigit) => return Ok(6),
+                Some(_) => JsonProblem::Escape,
+                None => JsonProblem::Truncated,
+            },
+            [_, b'"' | b'\'' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' | b'v', ..] => {
+                return Ok(2);
+            }
+            [_, _, ..] => JsonProblem::Escape,
+            _ => JsonProblem::Truncated,
+        };
+        Err(JsonError { position: self.base.saturating_add(at), problem })
+    }
+
+    /// A run of what names and numbers are made of.
+    fn literal(&mut self) -> Result<Raw<'a>, JsonError> {
+        let rest = self.rest();
+        let is_inside = |byte: &u8| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.' | b'_' | b'$')
+        };
+        let len = rest.iter().position(|byte| !is_inside(byte)).unwrap_or(rest.len());
+        if len == 0 {
+            let found = self.peek()?;
+            return Err(self.error(JsonProblem::Unexpected { expected: "a value", found }));
+        }
+        let raw = Raw::new(rest.get(..len).unwrap_or_default(), self.position(), RawKind::Literal);
+        self.at = self.at.saturating_add(len);
+        Ok(raw)
+    }
+
+    #[inline]
+    fn expect(&mut self, wanted: u8, expected: &'static str) -> Result<(), JsonError> {
+        let found = self.peek()?;
+        if found != wanted {
+            return Err(self.error(JsonProblem::Unexpected { expected, found }));
+        }
+        self.at = self.at.saturating_add(1);
+        Ok(())
+    }
+
+    /// The next byte that is no white space.
+    #[inline]
+    fn peek(&mut self) -> Result<u8, JsonError> {
+        loop {
+            match self.bytes.get(self.at) {
+                Some(b' ' | b'\t' | b'\n' | b'\r') => self.at = self.at.saturating_add(1),
+                Some(byte) => return Ok(*byte),
+                None => return Err(self.error(JsonProblem::Truncated)),
+            }
+        }
+    }
+
+    fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
+    }
+
+    #[cold]
+    pub(in crate::rocketmq::wire) const fn error(&self, problem: JsonProblem) -> JsonError {
+        JsonError { position: self.position(), problem }
+    }
+}
+
+/// JSON's numbers, with any zeros in front.
+fn is_number(bytes: &[u8]) -> bool {
+    let digits = bytes.strip_prefix(b"-").unwrap_or(bytes);
+    let rest = behind_digits(digits);
+    if rest.len() == digits.len() {
+        return false;
+    }
+    let rest = match rest {
+        [b'.', fraction @ ..] => {
+            let rest = behind_digits(fraction);
+            if rest.len() == fraction.len() {
+                return false;
+            }
+            rest
+        }
+        rest => rest,
+    };
+    match rest {
+        [] => true,
+        [b'e' | b'E', exponent @ ..] => {
+            let digits = match exponent {
+                [b'+' | b'-', digits @ ..] => digits,
+                digits => digits,
+            };
+            !digits.is_empty() && behind_digits(digits).is_empty()
+        }
+        _ => false,
+    }
+}
+
+fn behind_digits(bytes: &[u8]) -> &[u8] {
+    let len = bytes.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(bytes.len());
+    bytes.get(len..).unwrap_or_default()
+}

@@ -1,0 +1,239 @@
+//! What a reader hands out without having looked at its meaning.
+
+use super::{JsonError, JsonProblem, Reader, Text};
+
+/// How a value or a key is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RawKind {
+    /// In quotes, without escapes.
+    Plain,
+    /// In quotes, with escapes.
+    Escaped,
+    /// Without quotes: a number, `true` or `false`; for keys any name.
+    Literal,
+    /// An object or an array.
+    Nested,
+}
+
+/// A value as it is written: what is between the quotes of a string, the whole of anything else.
+#[derive(Clone, Copy, Debug)]
+pub struct Raw<'a> {
+    bytes: &'a [u8],
+    position: usize,
+    kind: RawKind,
+}
+
+impl<'a> Raw<'a> {
+    pub(in crate::rocketmq::wire) const fn new(
+        bytes: &'a [u8],
+        position: usize,
+        kind: RawKind,
+    ) -> Self {
+        Self { bytes, position, kind }
+    }
+
+    /// The bytes, escapes included.
+    #[inline]
+    #[must_use]
+    pub const fn as_bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Where they are, from the start of the text.
+    #[must_use]
+    pub const fn position(&self) -> usize {
+        self.position
+    }
+
+    /// How it is written.
+    #[must_use]
+    pub const fn kind(&self) -> RawKind {
+        self.kind
+    }
+
+    /// Any value as a text, as Java turns numbers and booleans into texts.
+    ///
+    /// # Errors
+    ///
+    /// [`JsonProblem::NotUtf8`].
+    #[inline]
+    pub fn text(&self) -> Result<Text<'a>, JsonError> {
+        match core::str::from_utf8(self.bytes) {
+            Ok(text) => Ok(Text::new(text, matches!(self.kind, RawKind::Escaped))),
+            Err(error) => {
+                let position = self.position.saturating_add(error.valid_up_to());
+                Err(JsonError { position, problem: JsonProblem::NotUtf8 })
+            }
+        }
+    }
+
+    /// A whole number, in quotes or without.
+    ///
+    /// # Errors
+    ///
+    /// [`JsonProblem::Value`] for anything else, and outside of 64 bits.
+    #[inline]
+    pub fn i64(&self) -> Result<i64, JsonError> {
+        parse_integer(self.bytes).ok_or_else(|| self.refuse("a whole number of 64 bits"))
+    }
+
+    /// A whole number of 32 bits, in quotes or without.
+    ///
+    /// # Errors
+    ///
+    /// [`JsonProblem::Value`] for anything else, and outside of 32 bits.
+    #[inline]
+    pub fn i32(&self) -> Result<i32, JsonError> {
+        let value = parse_integer(self.bytes).and_then(|value| i32::try_from(value).ok());
+        value.ok_or_else(|| self.refuse("a whole number of 32 bits"))
+    }
+
+    /// A number, in quotes or without.
+    ///
+    /// # Errors
+    ///
+    /// [`JsonProblem::Value`] for anything else.
+    pub fn f64(&self) -> Result<f64, JsonError> {
+        let text = core::str::from_utf8(self.bytes).ok();
+        let value = text.and_then(|text| text.parse().ok());
+        value.ok_or_else(|| self.refuse("a number"))
+    }
+
+    /// `true` in any case is true, everything else is false, as in Java.
+    #[inline]
+    #[must_use]
+    pub fn bool(&self) -> bool {
+        self.bytes.eq_ignore_ascii_case(b"true")
+    }
+
+    /// The bytes of a short text, escapes undone in `memory`; empty where it is longer than that.
+    #[inline]
+    pub(in crate::rocketmq::wire) fn name<'m>(&self, memory: &'m mut [u8; 64]) -> &'m [u8]
+    where
+        'a: 'm,
+    {
+        match self.kind {
+            RawKind::Escaped => self.unescape(memory),
+            _ => self.bytes,
+        }
+    }
+
+    #[cold]
+    fn unescape<'m>(&self, memory: &'m mut [u8]) -> &'m [u8] {
+        let text = self.text().ok();
+        text.and_then(|text| text.copy_to(memory).ok()).unwrap_or_default().as_bytes()
+    }
+
+    #[cold]
+    pub(in crate::rocketmq::wire) const fn refuse(&self, expected: &'static str) -> JsonError {
+        JsonError { position: self.position, problem: JsonProblem::Value { expected } }
+    }
+}
+
+/// A key of an object.
+#[derive(Clone, Copy, Debug)]
+pub struct Key<'a> {
+    pub(super) raw: Raw<'a>,
+}
+
+impl<'a> Key<'a> {
+    /// Whether it is `name`.
+    #[must_use]
+    pub fn is(&self, name: &str) -> bool {
+        match self.raw.kind {
+            RawKind::Escaped => self.raw.text().is_ok_and(|text| text == name),
+            _ => self.raw.bytes == name.as_bytes(),
+        }
+    }
+
+    /// Its name to be matched against known ones, escapes undone in `memory`; empty where it is
+    /// longer than that.
+    #[inline]
+    #[must_use]
+    pub fn name<'m>(&self, memory: &'m mut [u8; 64]) -> &'m [u8]
+    where
+        'a: 'm,
+    {
+        self.raw.name(memory)
+    }
+
+    /// As it is written.
+    #[must_use]
+    pub const fn raw(&self) -> Raw<'a> {
+        self.raw
+    }
+
+    /// The object that is the key: fastjson writes maps that way whose keys are objects.
+    ///
+    /// # Errors
+    ///
+    /// [`JsonProblem::Value`] for any other key.
+    pub const fn object(&self) -> Result<Value<'a>, JsonError> {
+        match self.raw.kind {
+            RawKind::Nested => Ok(Value { raw: self.raw }),
+            _ => Err(self.raw.refuse("an object as a key")),
+        }
+    }
+}
+
+/// A value that is valid but was not read yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Value<'a> {
+    pub(super) raw: Raw<'a>,
+}
+
+impl<'a> Value<'a> {
+    /// Reads it; positions stay those of the whole text.
+    #[must_use]
+    pub const fn reader(&self) -> Reader<'a> {
+        Reader::within(self.raw.bytes, self.raw.position)
+    }
+
+    /// As it is written.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &'a [u8] {
+        self.raw.bytes
+    }
+
+    /// Where it starts in the whole text.
+    #[must_use]
+    pub const fn position(&self) -> usize {
+        self.raw.position
+    }
+}
+
+/// Decimal digits behind an optional sign, as Java's `Long.parseLong` has it.
+#[inline]
+pub(super) fn parse_integer(bytes: &[u8]) -> Option<i64> {
+    let (negative, digits) = match bytes {
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] => (false, digits),
+        digits => (false, digits),
+    };
+    if digits.is_empty() {
+        return None;
+    }
+    // Eighteen digits can't overflow.
+    if digits.len() <= 18 {
+        let mut value = 0_i64;
+        for byte in digits {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                return None;
+            }
+            value = value.wrapping_mul(10).wrapping_add(i64::from(digit));
+        }
+        return Some(if negative { value.wrapping_neg() } else { value });
+    }
+    let mut value = 0_i64;
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        // Downwards, because there is one more negative number.
+        value = value.checked_mul(10)?.checked_sub(i64::from(digit))?;
+    }
+    if negative { Some(value) } else { value.checked_neg() }
+}
