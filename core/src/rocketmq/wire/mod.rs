@@ -4,6 +4,7 @@
 //! state and does no IO: what is read borrows from the caller's bytes, what is written goes into
 //! the caller's memory or any [`core::fmt::Write`], such as a [`TextBuffer`](text::TextBuffer).
 //!
+//! - [`body`]: bodies that are JSON.
 //! - [`command`]: the fields of requests and responses.
 //! - [`frame`] and [`header`]: what a connection carries; [`json`]: its texts.
 //! - [`message`]: messages as brokers store and deliver them, and batches of producers.
@@ -18,6 +19,7 @@
 // Lengths come from the network: every sum and every index has to say what happens out of range.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+pub mod body;
 pub mod command;
 pub mod frame;
 pub mod header;
