@@ -39,6 +39,7 @@
 //! | --- | --- |
 //! | `alloc` | owned storage, shared pools, the deflate compressor |
 //! | `portable-atomic` | targets without compare-and-swap (thumbv6m) |
+//! | `acl` | signing requests for RocketMQ's ACL: HMAC and SHA-1 |
 //! | `crc32fast` | a CRC-32 with SIMD and 16 KiB of tables instead of 1 KiB |
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]

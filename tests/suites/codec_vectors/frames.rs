@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use turbopump_core::rocketmq::wire::acl::Credentials;
 use turbopump_core::rocketmq::wire::command::{
     Command, ConsumerSendMsgBackRequestHeader, CreateTopicRequestHeader,
     EndTransactionRequestHeader, PopMessageRequestHeader, PullMessageRequestHeader,
@@ -24,6 +25,7 @@ pub(crate) const KINDS: &[(&str, Checker)] = &[
     ("frame-invalid", frame_invalid),
     ("header-json", header),
     ("header-rocketmq", header),
+    ("acl-signature", acl_signature),
 ];
 
 /// Names and values; `None` for `null`.
@@ -214,11 +216,40 @@ fn again<'a, C: Command<'a>>(input: &Value, frame: &Frame<'a>, fields: Option<&F
     if frame.serialization == Serialization::Rocketmq && header.code > 0x7fff {
         let refused = encode(&header, frame.serialization, &command, b"", &mut [0; 4096]);
         let value = header.code;
-        return same("the frame", refused, Err(EncodeError::OutOfRange { part: "code", value }));
+        same("the frame", refused, Err(EncodeError::OutOfRange { part: "code", value }))?;
+        // Java sends the low half.
+        header.code = frame.header.code;
     }
     let wire = encoded(&header, frame.serialization, &command, &input["bodyHex"])?;
     let written = Frame::decode(&wire).map_err(|error| error.to_string())?;
     same("the header", written.header, header)?;
     same("the body", written.body, frame.body)?;
     same("the fields", fields_in(&written.ext).as_ref(), fields)
+}
+
+/// In both serializations: signed, sent, and verified.
+fn acl_signature(input: &Value, output: &Value) -> Check {
+    let credentials = Credentials {
+        access_key: text(input, "accessKey"),
+        secret_key: text(input, "secretKey"),
+        security_token: input["securityToken"].as_str(),
+    };
+    let fields = input["extFields"].as_object().into_iter().flatten();
+    let fields: Vec<(&str, &str)> =
+        fields.map(|(name, value)| (&**name, value.as_str().expect("a text"))).collect();
+    let body = optional_bytes(&input["bodyHex"]);
+    let signed = credentials.sign(&fields[..], &body).map_err(|error| error.to_string())?;
+    same("the signature", signed.signature().as_str(), text(output, "signature"))?;
+    for serialization in [Serialization::Json, Serialization::Rocketmq] {
+        let header = Header::request(10, 1);
+        let wire = encoded(&header, serialization, &signed, &input["bodyHex"])?;
+        let frame = Frame::decode(&wire).map_err(|error| error.to_string())?;
+        let verified = credentials.verify(&frame).map_err(|error| error.to_string())?;
+        same("whether it is verified", verified, true)?;
+        if serialization == Serialization::Json {
+            let after = fields_of(&output["extFieldsAfter"]);
+            same("the fields", fields_in(&frame.ext), after)?;
+        }
+    }
+    Ok(())
 }

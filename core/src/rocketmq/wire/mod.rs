@@ -4,6 +4,7 @@
 //! state and does no IO: what is read borrows from the caller's bytes, what is written goes into
 //! the caller's memory or any [`core::fmt::Write`], such as a [`TextBuffer`](text::TextBuffer).
 //!
+//! - `acl` (feature `acl`): signatures of requests.
 //! - [`body`]: bodies that are JSON.
 //! - [`command`]: the fields of requests and responses.
 //! - [`frame`] and [`header`]: what a connection carries; [`json`]: its texts.
@@ -19,6 +20,8 @@
 // Lengths come from the network: every sum and every index has to say what happens out of range.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+#[cfg(feature = "acl")]
+pub mod acl;
 pub mod body;
 pub mod command;
 pub mod frame;
