@@ -7,13 +7,17 @@ pub mod inflate;
 pub mod message;
 pub mod properties;
 pub mod streams;
+pub mod wire;
 
 /// A function that is fed with bytes of any kind.
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("command_frame", wire::command_frame),
     ("frame_reader", frame_reader::run),
+    ("header_binary", wire::header_binary),
+    ("header_json", wire::header_json),
     ("inflate", inflate::run),
     ("message", message::run),
     ("properties", properties::run),

@@ -36,6 +36,7 @@ macro_rules! commands {
 
         impl<'a> $crate::rocketmq::wire::command::Command<'a> for $name $(<$life>)? {
             const NAME: &'static str = stringify!($name);
+            const FIELDS: &'static [&'static str] = &[$($wire),*];
 
             #[allow(unused_mut, unused_variables, clippy::never_loop)]
             #[inline]

@@ -58,6 +58,9 @@ use super::header::{ExtFields, ExtSource, HeaderError};
 pub trait Command<'a>: ExtSource + Sized {
     /// What Java calls the class.
     const NAME: &'static str;
+    /// The names of its fields, in the order in which they are written; without those that all
+    /// requests have in common.
+    const FIELDS: &'static [&'static str];
 
     /// Picks the fields out of those of a header.
     ///
