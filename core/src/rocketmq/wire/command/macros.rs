@@ -38,26 +38,43 @@ macro_rules! commands {
             const NAME: &'static str = stringify!($name);
             const FIELDS: &'static [&'static str] = &[$($wire),*];
 
-            #[allow(unused_mut, unused_variables, clippy::never_loop)]
+            #[allow(unused_mut, unused_variables)]
             #[inline]
             fn decode(
                 ext: &$crate::rocketmq::wire::header::ExtFields<'a>,
             ) -> Result<Self, $crate::rocketmq::wire::command::CommandError> {
-                $(let mut $field = None;)*
+                /// Where the field of that name is kept.
+                #[allow(non_camel_case_types, dead_code)]
+                #[inline]
+                fn place(name: &[u8]) -> usize {
+                    enum Place { $($field,)* Nowhere }
+                    match $crate::rocketmq::wire::command::base::hint(name) {
+                        $(
+                            hint if hint
+                                == const {
+                                    $crate::rocketmq::wire::command::base::hint($wire.as_bytes())
+                                }
+                                && name == $wire.as_bytes() => Place::$field as usize,
+                        )*
+                        _ => Place::Nowhere as usize,
+                    }
+                }
+                let mut raws = [const { None }; Self::FIELDS.len()];
                 $(let mut $base = $crate::rocketmq::wire::command::RequestBase::default();)?
                 let mut memory = [0; 64];
                 for entry in ext.iter() {
                     let name = entry.name_bytes(&mut memory);
-                    $(
-                        if name == $wire.as_bytes() {
-                            $field = entry.value;
-                            continue;
-                        }
-                    )*
-                    $($base.accept(name, entry.value)?;)?
+                    match raws.get_mut(place(name)) {
+                        Some(raw) => *raw = entry.value,
+                        None => { $($base.accept(name, entry.value)?;)? }
+                    }
                 }
+                let mut raws = raws.into_iter();
                 Ok(Self {
-                    $($field: commands!(@read $wire, $field $(, $default)?),)*
+                    $($field: {
+                        let raw = raws.next().flatten();
+                        commands!(@read $wire, raw $(, $default)?)
+                    },)*
                     $($base,)?
                 })
             }

@@ -152,6 +152,9 @@ impl<'a> Iterator for ExtFieldsIter<'a> {
         match &mut self.0 {
             // The object was valid when the header was decoded.
             Walk::Json(reader) => {
+                if let Some((name, value)) = reader.plain_member() {
+                    return Some(ExtField { name, value: Some(value) });
+                }
                 let name = reader.next_key().ok()??.raw();
                 Some(ExtField { name, value: reader.raw().ok()? })
             }

@@ -21,7 +21,12 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(Header<'_>, ExtFields<'_>), Header
     let mut reader = Reader::new(bytes);
     let mut memory = [0; 64];
     reader.begin_object()?;
-    while let Some(key) = reader.next_key()? {
+    loop {
+        if let Some((name, value)) = reader.plain_member() {
+            Member::of(name.as_bytes()).read(value, &mut header)?;
+            continue;
+        }
+        let Some(key) = reader.next_key()? else { break };
         match key.name(&mut memory) {
             b"extFields" => {
                 if !reader.null()? {
@@ -41,7 +46,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(Header<'_>, ExtFields<'_>), Header
 }
 
 fn ext_fields<'a>(reader: &mut Reader<'a>) -> Result<ExtFields<'a>, JsonError> {
-    let value = reader.skip()?;
+    let value = reader.skip_object()?;
     match value.as_bytes() {
         [b'{', ..] => Ok(ExtFields::json(value)),
         _ => Err(JsonError {

@@ -117,6 +117,9 @@ impl<'a> Reader<'a> {
             quote @ (b'"' | b'\'') => self.string(quote).map(Some),
             b'{' | b'[' => self.nested().map(Some),
             _ => {
+                if let Some(raw) = self.digits() {
+                    return Ok(Some(raw));
+                }
                 let raw = self.literal()?;
                 match raw.as_bytes() {
                     b"null" => Ok(None),
@@ -186,6 +189,51 @@ impl<'a> Reader<'a> {
     /// [`JsonError`] for `null`, objects and arrays.
     pub fn bool(&mut self) -> Result<bool, JsonError> {
         Ok(self.scalar("true or false")?.bool())
+    }
+
+    /// The next member of an object, if it is a text without escapes, without white space around
+    /// it: what nearly all members are. `None` says nothing and moves nothing.
+    #[inline]
+    pub(in crate::rocketmq::wire) fn plain_member(&mut self) -> Option<(Raw<'a>, Raw<'a>)> {
+        let rest = self.bytes.get(self.at..)?;
+        let (before, rest) = match rest {
+            [b'"', rest @ ..] if self.fresh => (1, rest),
+            [b',', b'"', rest @ ..] if !self.fresh => (2, rest),
+            _ => return None,
+        };
+        let (key, rest) = rest.split_at_checked(find_quote_or_backslash(rest, b'"'))?;
+        let [b'"', b':', b'"', rest @ ..] = rest else { return None };
+        let (value, rest) = rest.split_at_checked(find_quote_or_backslash(rest, b'"'))?;
+        let [b'"', ..] = rest else { return None };
+        let key_at = self.at.saturating_add(before);
+        let value_at = key_at.saturating_add(key.len()).saturating_add(3);
+        self.at = value_at.saturating_add(value.len()).saturating_add(1);
+        self.fresh = false;
+        let key = Raw::new(key, self.base.saturating_add(key_at), RawKind::Plain);
+        Some((key, Raw::new(value, self.base.saturating_add(value_at), RawKind::Plain)))
+    }
+
+    /// An object, or any other value.
+    ///
+    /// # Errors
+    ///
+    /// As [`raw`](Self::raw).
+    pub(in crate::rocketmq::wire) fn skip_object(&mut self) -> Result<Value<'a>, JsonError> {
+        if self.peek()? != b'{' {
+            return self.skip();
+        }
+        let start = self.at;
+        self.begin_object()?;
+        loop {
+            while self.plain_member().is_some() {}
+            if self.next_key()?.is_none() {
+                break;
+            }
+            self.raw()?;
+        }
+        let bytes = self.bytes.get(start..self.at).unwrap_or_default();
+        let position = self.base.saturating_add(start);
+        Ok(Value { raw: Raw::new(bytes, position, RawKind::Nested) })
     }
 
     /// Nothing but white space may follow.
@@ -294,6 +342,22 @@ impl<'a> Reader<'a> {
             _ => JsonProblem::Truncated,
         };
         Err(JsonError { position: self.base.saturating_add(at), problem })
+    }
+
+    /// Digits with a comma or the end of an object behind them: what nearly all numbers are.
+    #[inline]
+    fn digits(&mut self) -> Option<Raw<'a>> {
+        let rest = self.rest();
+        let digits = rest.strip_prefix(b"-").unwrap_or(rest);
+        let len = digits.iter().position(|byte| !byte.is_ascii_digit())?;
+        let [b',' | b'}', ..] = digits.get(len..)? else { return None };
+        if len == 0 {
+            return None;
+        }
+        let len = len.saturating_add(rest.len().saturating_sub(digits.len()));
+        let raw = Raw::new(rest.get(..len)?, self.position(), RawKind::Literal);
+        self.at = self.at.saturating_add(len);
+        Some(raw)
     }
 
     /// A run of what names and numbers are made of.

@@ -1,3 +1,5 @@
+extern crate std;
+
 use super::value::parse_integer;
 use super::*;
 
@@ -101,6 +103,22 @@ fn integers_have_their_whole_range() {
     assert_eq!(parse("9223372036854775808"), None);
     assert_eq!(parse("000000000000000000000000007"), Some(7));
     assert_eq!(parse("+5"), Some(5));
+    for number in [0, 7, 12_345_678, 99_999_999, 100_000_000, 123_456_789_012_345_678_i64] {
+        assert_eq!(parse(&std::format!("{number}")), Some(number));
+        assert_eq!(parse(&std::format!("-{number}")), Some(-number));
+    }
+    for at in 0..8 {
+        for byte in 0..=u8::MAX {
+            let mut digits = *b"12345678";
+            digits[at] = byte;
+            let expected = digits.iter().try_fold(0, |value, digit| {
+                digit.is_ascii_digit().then(|| value * 10 + i64::from(digit - b'0'))
+            });
+            if at > 0 || !matches!(byte, b'+' | b'-') {
+                assert_eq!(parse_integer(&digits), expected, "{digits:?}");
+            }
+        }
+    }
     for wrong in ["", "-", "1x", "1 ", "0x1", "1.0"] {
         assert_eq!(parse(wrong), None, "{wrong}");
     }

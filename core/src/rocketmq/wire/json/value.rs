@@ -216,14 +216,19 @@ pub(super) fn parse_integer(bytes: &[u8]) -> Option<i64> {
     }
     // Eighteen digits can't overflow.
     if digits.len() <= 18 {
-        let mut value = 0_i64;
-        for byte in digits {
+        let (mut value, mut rest) = (0_u64, digits);
+        while let Some((eight, behind)) = rest.split_first_chunk() {
+            value = value.wrapping_mul(100_000_000).wrapping_add(eight_digits(*eight)?);
+            rest = behind;
+        }
+        for byte in rest {
             let digit = byte.wrapping_sub(b'0');
             if digit > 9 {
                 return None;
             }
-            value = value.wrapping_mul(10).wrapping_add(i64::from(digit));
+            value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
         }
+        let value = value as i64;
         return Some(if negative { value.wrapping_neg() } else { value });
     }
     let mut value = 0_i64;
@@ -236,4 +241,20 @@ pub(super) fn parse_integer(bytes: &[u8]) -> Option<i64> {
         value = value.checked_mul(10)?.checked_sub(i64::from(digit))?;
     }
     if negative { Some(value) } else { value.checked_neg() }
+}
+
+/// The value of eight digits, all at once: neighbours are joined to pairs, to fours, to eight.
+#[inline]
+fn eight_digits(digits: [u8; 8]) -> Option<u64> {
+    let word = u64::from_le_bytes(digits);
+    let values = word.wrapping_sub(0x3030_3030_3030_3030);
+    // A byte below '0' borrows, one above '9' carries once six is added to its low half.
+    let above = word.wrapping_add(0x4646_4646_4646_4646);
+    if (values | above) & 0x8080_8080_8080_8080 != 0 {
+        return None;
+    }
+    let pairs = values.wrapping_mul(10).wrapping_add(values >> 8);
+    let low = (pairs & 0x0000_00ff_0000_00ff).wrapping_mul(0x000f_4240_0000_0064);
+    let high = ((pairs >> 16) & 0x0000_00ff_0000_00ff).wrapping_mul(0x0000_2710_0000_0001);
+    Some(low.wrapping_add(high) >> 32)
 }
