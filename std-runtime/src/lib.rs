@@ -9,6 +9,7 @@
 //! | [`labeled`] | numbers per value of a label that has any number of values |
 //! | [`tasks`] | how many tasks of which kind are alive |
 //! | [`clock`] | the system's clocks as one [`Clock`](turbopump_core::time::Clock) |
+//! | `broker` | a broker and a name server in the process (feature `broker`) |
 //! | `monitor` | all numbers of a program in one place, and who sees them (feature `monitor`) |
 //! | `compress` | zlib-rs behind the core's compressor traits (feature `zlib-rs`) |
 //! | [`rocketmq`] | bodies of messages: compressed and restored (features `lz4`, `zstd`) |
@@ -21,6 +22,8 @@ extern crate std;
 pub mod backend;
 pub mod batch;
 mod bell;
+#[cfg(feature = "broker")]
+pub mod broker;
 pub mod clock;
 #[cfg(feature = "zlib-rs")]
 pub mod compress;

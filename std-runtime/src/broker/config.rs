@@ -1,0 +1,178 @@
+//! How a broker is set: what it is called, what it allows, what it keeps.
+
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::time::Duration;
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// The settings of a broker and its name server.
+///
+/// ```
+/// use turbopump_std::broker::BrokerConfig;
+///
+/// let mut config = BrokerConfig::default();
+/// config.broker_name = "broker-a".into();
+/// config.auto_create_topics = false;
+/// assert!(config.limits.frame_bytes_max > config.limits.message_bytes_max);
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct BrokerConfig {
+    /// `DefaultCluster` by default.
+    pub cluster_name: String,
+    /// `broker-a` by default.
+    pub broker_name: String,
+    /// What clients are told to connect to; where it listens by default.
+    pub advertised: Option<SocketAddr>,
+    /// Topics that nobody has made are made by the first message to them; on by default.
+    pub auto_create_topics: bool,
+    /// Consumer groups that nobody has made are made by their first member; on by default.
+    pub auto_create_groups: bool,
+    /// Queues of topics that are made by a message, unless it asks for fewer; 8.
+    pub default_topic_queues: u32,
+    /// How long messages of each delay level wait, from level 1 on; RocketMQ's 18 by default.
+    pub delay_levels: Vec<Duration>,
+    /// When transactions are asked about.
+    pub transactions: TransactionConfig,
+    /// What is kept, and for how long.
+    pub retention: RetentionConfig,
+    /// What is held in memory at most, and how much of anything there may be.
+    pub limits: BrokerLimits,
+    /// Who may do anything, by access key; nobody is asked for a signature while it is empty.
+    pub users: Vec<User>,
+    /// Where random numbers start, for brokers that are to do the same again.
+    pub seed: u64,
+}
+
+impl Default for BrokerConfig {
+    fn default() -> Self {
+        Self {
+            cluster_name: "DefaultCluster".into(),
+            broker_name: "broker-a".into(),
+            advertised: None,
+            auto_create_topics: true,
+            auto_create_groups: true,
+            default_topic_queues: 8,
+            delay_levels: DELAY_LEVELS_S.map(Duration::from_secs).to_vec(),
+            transactions: TransactionConfig::default(),
+            retention: RetentionConfig::default(),
+            limits: BrokerLimits::default(),
+            users: Vec::new(),
+            seed: 0x7475_7262_6f70_756d,
+        }
+    }
+}
+
+/// RocketMQ's levels, in seconds.
+const DELAY_LEVELS_S: [u64; 18] =
+    [1, 5, 10, 30, 60, 120, 180, 240, 300, 360, 420, 480, 540, 600, 1_200, 1_800, 3_600, 7_200];
+
+/// When a producer is asked what became of its transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TransactionConfig {
+    /// A half message is left alone for so long; 6 seconds.
+    pub timeout: Duration,
+    /// Time between two looks at half messages; 30 seconds.
+    pub check_interval: Duration,
+    /// Then it is given up and moved to `TRANS_CHECK_MAX_TIME_TOPIC`; 15.
+    pub checks_max: u32,
+}
+
+impl Default for TransactionConfig {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(6),
+            check_interval: Duration::from_secs(30),
+            checks_max: 15,
+        }
+    }
+}
+
+/// What is kept. What goes beyond goes away, oldest first, in pieces of a block or a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RetentionConfig {
+    /// Bytes of messages on disk; 16 GiB. In memory [`BrokerLimits::memory_bytes_max`] counts.
+    pub bytes_max: u64,
+    /// Messages; 16 million, whose index takes 24 bytes each.
+    pub messages_max: u64,
+    /// Age of messages; 72 hours.
+    pub age_max: Duration,
+}
+
+impl Default for RetentionConfig {
+    fn default() -> Self {
+        Self {
+            bytes_max: 16 << 30,
+            messages_max: 16_000_000,
+            age_max: Duration::from_secs(72 * 3_600),
+        }
+    }
+}
+
+/// Bounds. What goes beyond is refused with an error that says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BrokerLimits {
+    /// Connections at one time; 4,096. More are closed at once.
+    pub connections_max: usize,
+    /// The longest frame, its length included; 16 MiB.
+    pub frame_bytes_max: usize,
+    /// The longest body of a message, or of a batch; 4 MiB.
+    pub message_bytes_max: usize,
+    /// Answers of one connection that its peer has not read; 8 MiB. Nothing more is read from it
+    /// until it has.
+    pub unread_bytes_max: usize,
+    /// Pulls that wait for messages, over all connections; 100,000.
+    pub waiting_pulls_max: usize,
+    /// Topics, those of groups included; 16,384.
+    pub topics_max: usize,
+    /// Queues of a topic; 1,024.
+    pub queues_max: u32,
+    /// Consumer groups, and producer groups; 16,384 each.
+    pub groups_max: usize,
+    /// Messages that are held in memory, in bytes; 256 MiB. With a disk these are the newest.
+    pub memory_bytes_max: usize,
+    /// Bytes that wait to be written to disk; 64 MiB. Beyond it sending is refused as busy.
+    pub unwritten_bytes_max: usize,
+    /// Connections without a word for so long are closed; 120 seconds.
+    pub idle_max: Duration,
+}
+
+impl Default for BrokerLimits {
+    fn default() -> Self {
+        Self {
+            connections_max: 4_096,
+            frame_bytes_max: 16 << 20,
+            message_bytes_max: 4 << 20,
+            unread_bytes_max: 8 << 20,
+            waiting_pulls_max: 100_000,
+            topics_max: 16_384,
+            queues_max: 1_024,
+            groups_max: 16_384,
+            memory_bytes_max: 256 << 20,
+            unwritten_bytes_max: 64 << 20,
+            idle_max: Duration::from_secs(120),
+        }
+    }
+}
+
+/// Somebody who signs requests. The secret is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct User {
+    /// The access key, or user name.
+    pub access_key: String,
+    /// The secret key, or password.
+    pub secret_key: String,
+}
+
+impl core::fmt::Debug for User {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("User").field("access_key", &self.access_key).finish_non_exhaustive()
+    }
+}
+
+/// Where a server listens unless told otherwise: at a free port of this machine.
+pub(super) const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);

@@ -1,0 +1,234 @@
+//! Answers, and requests of the broker's own: how they come into the outbox of a connection.
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use bytes::{Bytes, BytesMut};
+
+use turbopump_core::rocketmq::wire::command::CommandError;
+use turbopump_core::rocketmq::wire::frame::encode_head;
+use turbopump_core::rocketmq::wire::header::{
+    Absent, EncodeError, ExtSource, FLAG_ONEWAY, Header, HeaderError, Serialization, response_code,
+};
+use turbopump_core::rocketmq::wire::json::{JsonError, Text};
+
+use super::Broker;
+use super::sessions::{Request, SessionId};
+
+/// Why a request is not granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) code: i32,
+    pub(super) remark: Cow<'static, str>,
+}
+
+impl Refusal {
+    pub(super) fn new(code: i32, remark: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, remark: remark.into() }
+    }
+}
+
+impl From<CommandError> for Refusal {
+    fn from(error: CommandError) -> Self {
+        Self::new(response_code::SYSTEM_ERROR, alloc::format!("{error}"))
+    }
+}
+
+impl From<HeaderError> for Refusal {
+    fn from(error: HeaderError) -> Self {
+        Self::new(response_code::SYSTEM_ERROR, alloc::format!("{error}"))
+    }
+}
+
+impl From<JsonError> for Refusal {
+    fn from(error: JsonError) -> Self {
+        Self::new(response_code::SYSTEM_ERROR, alloc::format!("the body: {error}"))
+    }
+}
+
+/// What became of a request: answered, or to be answered later, or refused.
+pub(super) type Outcome = Result<(), Refusal>;
+
+/// The text without its escapes; borrowed where it has none.
+pub(super) fn plain(text: Text<'_>) -> Cow<'_, str> {
+    match text.as_str() {
+        Some(text) => Cow::Borrowed(text),
+        None => Cow::Owned(text.chars().collect::<String>()),
+    }
+}
+
+/// Appends a frame's head to `out`, and returns its length.
+fn write_head(
+    out: &mut BytesMut,
+    header: &Header<'_>,
+    serialization: Serialization,
+    ext: &impl ExtSource,
+    body_bytes: usize,
+) -> Result<usize, EncodeError> {
+    let start = out.len();
+    let mut room_bytes = 512;
+    loop {
+        out.resize(start + room_bytes, 0);
+        let room = out.get_mut(start..).unwrap_or_default();
+        match encode_head(header, serialization, ext, body_bytes, room) {
+            Ok(bytes) => {
+                out.truncate(start + bytes);
+                return Ok(bytes);
+            }
+            Err(EncodeError::NoRoom { needed_bytes, .. }) if needed_bytes > room_bytes => {
+                room_bytes = needed_bytes;
+            }
+            Err(error) => {
+                out.truncate(start);
+                return Err(error);
+            }
+        }
+    }
+}
+
+impl Broker {
+    /// Answers with a code, and a remark that says more.
+    pub(super) fn answer(&mut self, request: Request, code: i32, remark: Option<&str>) {
+        self.answer_with(request, code, remark, &Absent, &[]);
+    }
+
+    pub(super) fn refuse(&mut self, request: Request, refusal: &Refusal) {
+        self.answer(request, refusal.code, Some(&refusal.remark));
+    }
+
+    /// Answers with fields and a body, which is copied.
+    pub(super) fn answer_with(
+        &mut self,
+        request: Request,
+        code: i32,
+        remark: Option<&str>,
+        ext: &impl ExtSource,
+        body: &[u8],
+    ) {
+        if self.write_answer(request, code, remark, ext, body.len())
+            && let Some(session) = self.sessions.get_mut(request.session)
+        {
+            session.outbox.push(Bytes::copy_from_slice(body));
+        }
+    }
+
+    /// Answers with fields and a body of slices, which are not copied.
+    pub(super) fn answer_slices(
+        &mut self,
+        request: Request,
+        code: i32,
+        remark: Option<&str>,
+        ext: &impl ExtSource,
+        body: &mut Vec<Bytes>,
+    ) {
+        let body_bytes = body.iter().map(Bytes::len).sum();
+        if self.write_answer(request, code, remark, ext, body_bytes)
+            && let Some(session) = self.sessions.get_mut(request.session)
+        {
+            body.drain(..).for_each(|slice| session.outbox.push(slice));
+        }
+        body.clear();
+    }
+
+    /// The head of an answer; false where there is nobody to write a body to.
+    fn write_answer(
+        &mut self,
+        request: Request,
+        code: i32,
+        remark: Option<&str>,
+        ext: &impl ExtSource,
+        body_bytes: usize,
+    ) -> bool {
+        self.counts.answered(code);
+        if request.is_oneway {
+            return false;
+        }
+        let header = Header::response(code, request.opaque, remark.map(Text::plain));
+        self.write_frame(request.session, &header, request.serialization, ext, body_bytes)
+    }
+
+    fn write_frame(
+        &mut self,
+        id: SessionId,
+        header: &Header<'_>,
+        serialization: Serialization,
+        ext: &impl ExtSource,
+        body_bytes: usize,
+    ) -> bool {
+        let Some(session) = self.sessions.get_mut(id) else {
+            return false;
+        };
+        if session.is_mute {
+            return false;
+        }
+        let written = write_head(session.outbox.open(), header, serialization, ext, body_bytes);
+        let Ok(bytes) = written else {
+            // Longer than a frame can be: nothing that the peer could make sense of.
+            self.counts.unwritable += 1;
+            return false;
+        };
+        session.outbox.wrote(bytes);
+        self.sessions.wake(id);
+        true
+    }
+
+    /// An answer that is kept until what it confirms is stored; empty where none is wanted.
+    pub(super) fn prepare_answer(
+        &mut self,
+        request: Request,
+        code: i32,
+        ext: &impl ExtSource,
+    ) -> Bytes {
+        if request.is_oneway {
+            return Bytes::new();
+        }
+        let header = Header::response(code, request.opaque, None);
+        let out = &mut self.prepared;
+        if out.capacity() - out.len() < 512 {
+            *out = BytesMut::with_capacity(16 * 1024);
+        }
+        match write_head(out, &header, request.serialization, ext, 0) {
+            Ok(_) => out.split().freeze(),
+            Err(_) => Bytes::new(),
+        }
+    }
+
+    /// An answer that was [prepared](Self::prepare_answer).
+    pub(super) fn send_prepared(&mut self, id: SessionId, code: i32, answer: Bytes) {
+        self.counts.answered(code);
+        if let Some(session) = self.sessions.get_mut(id)
+            && !session.is_mute
+            && !answer.is_empty()
+        {
+            session.outbox.push(answer);
+            self.sessions.wake(id);
+        }
+    }
+
+    /// A request of the broker's own; returns its number, `None` where the client is gone.
+    pub(super) fn ask(
+        &mut self,
+        id: SessionId,
+        code: i32,
+        is_oneway: bool,
+        ext: &impl ExtSource,
+        body: &mut Vec<Bytes>,
+    ) -> Option<i32> {
+        let session = self.sessions.get_mut(id)?;
+        let opaque = session.take_opaque();
+        let mut header = Header::request(code, opaque);
+        if is_oneway {
+            header.flag |= FLAG_ONEWAY;
+        }
+        let body_bytes = body.iter().map(Bytes::len).sum();
+        // JSON, because nobody knows whether that client reads the other one.
+        if !self.write_frame(id, &header, Serialization::Json, ext, body_bytes) {
+            body.clear();
+            return None;
+        }
+        let session = self.sessions.get_mut(id)?;
+        body.drain(..).for_each(|slice| session.outbox.push(slice));
+        Some(opaque)
+    }
+}

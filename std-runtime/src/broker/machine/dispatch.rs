@@ -1,0 +1,74 @@
+//! Which request is handled where.
+
+use turbopump_core::frame::FrameError;
+use turbopump_core::rocketmq::wire::frame::Frame;
+use turbopump_core::rocketmq::wire::header::{request_code, response_code};
+use turbopump_core::time::Now;
+
+use super::Broker;
+use super::answer::{Outcome, Refusal};
+use super::sessions::{Request, Session, SessionId};
+
+impl Broker {
+    /// One whole frame of a connection.
+    pub(super) fn handle_frame(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        bytes: &[u8],
+    ) -> Result<(), FrameError> {
+        let Ok(frame) = Frame::decode(bytes) else {
+            let reason = "a RocketMQ header in JSON or binary form";
+            return Err(FrameError::Malformed { at: 0, reason });
+        };
+        self.counts.frames += 1;
+        let Some(session) = self.sessions.get_mut(id) else {
+            return Ok(());
+        };
+        session.heard = now.at;
+        session.version = frame.header.version;
+        session.language = frame.header.language;
+        if frame.header.is_response() {
+            self.handle_response(now, id, &frame);
+            return Ok(());
+        }
+        let request = Request {
+            session: id,
+            code: frame.header.code,
+            opaque: frame.header.opaque,
+            serialization: frame.serialization,
+            version: frame.header.version,
+            is_oneway: frame.header.is_oneway(),
+        };
+        if let Err(refusal) = self.handle_request(now, request, &frame) {
+            self.refuse(request, &refusal);
+        }
+        Ok(())
+    }
+
+    fn handle_request(&mut self, now: Now, request: Request, frame: &Frame<'_>) -> Outcome {
+        match request.code {
+            request_code::SEND_MESSAGE
+            | request_code::SEND_MESSAGE_V2
+            | request_code::SEND_BATCH_MESSAGE => self.handle_send(now, request, frame),
+            request_code::PULL_MESSAGE | request_code::LITE_PULL_MESSAGE => {
+                self.handle_pull(now, request, frame)
+            }
+            code => {
+                self.counts.requests_unknown += 1;
+                let remark = alloc::format!(" request type {code} not supported");
+                Err(Refusal::new(response_code::REQUEST_CODE_NOT_SUPPORTED, remark))
+            }
+        }
+    }
+
+    /// The answer to a request of ours.
+    fn handle_response(&mut self, _now: Now, id: SessionId, frame: &Frame<'_>) {
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.relays.remove(&frame.header.opaque);
+        }
+    }
+
+    /// A connection is gone.
+    pub(super) fn handle_left(&mut self, _now: Now, _id: SessionId, _session: Session) {}
+}

@@ -1,0 +1,321 @@
+//! The broker and its name server as a machine: what is answered to whom, without IO.
+//!
+//! [`Broker`] decides everything: it reads no clock, waits for nothing, and touches neither sockets
+//! nor files. Whoever runs it calls it under one lock:
+//!
+//! - Inputs: [`handle_opened`](Broker::handle_opened), [`handle_bytes`](Broker::handle_bytes),
+//!   [`handle_closed`](Broker::handle_closed), [`handle_timeout`](Broker::handle_timeout); from the
+//!   store [`handle_stored`](Broker::handle_stored),
+//!   [`handle_store_failed`](Broker::handle_store_failed), [`handle_read`](Broker::handle_read),
+//!   [`handle_trimmed`](Broker::handle_trimmed).
+//! - Outputs, to be asked for after any input: [`poll_woken`](Broker::poll_woken) says whose
+//!   [`poll_transmit`](Broker::poll_transmit) has something; [`poll_group`](Broker::poll_group) and
+//!   [`poll_read`](Broker::poll_read) are work for the store; then
+//!   [`poll_timeout`](Broker::poll_timeout).
+//!
+//! | module | decides |
+//! | --- | --- |
+//! | `sessions`, `answer` | what is written to whom |
+//! | `topics`, `queue`, `log`, `keys` | where messages are |
+//! | `append` | what happens once a message is stored |
+//! | `send`, `pull` | the two things most clients want |
+//! | `delays` | which messages wait for their time |
+//! | `groups` | who consumes what, and how far it is |
+//! | `fetch` | what goes on once something was read |
+//! | `state` | what is remembered besides messages |
+//! | `timers` | what happens when |
+
+mod answer;
+mod append;
+mod clients;
+mod counts;
+mod delays;
+mod dispatch;
+mod fetch;
+mod groups;
+mod keys;
+#[cfg(test)]
+mod kit;
+mod log;
+mod pull;
+mod queue;
+mod retries;
+mod send;
+mod sessions;
+mod state;
+mod timers;
+mod topics;
+mod transactions;
+
+use core::net::SocketAddr;
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use bytes::{Bytes, BytesMut};
+
+use turbopump_core::frame::{FrameError, decode};
+use turbopump_core::link::{Chunks, CloseReason};
+use turbopump_core::random::SplitMix64;
+use turbopump_core::rocketmq::wire::frame::frames;
+use turbopump_core::time::{Instant, Now};
+
+use super::config::BrokerConfig;
+
+pub use counts::Counts;
+pub use fetch::Read;
+pub use log::{Group, Range};
+pub use sessions::SessionId;
+
+use append::Pending;
+use fetch::Reads;
+use groups::Groups;
+use keys::Keys;
+use log::Log;
+use pull::WaitingPulls;
+use sessions::Sessions;
+use timers::Timers;
+use topics::{QueueId, Topics};
+
+/// A broker and its name server. See the [module](self).
+#[derive(Debug)]
+pub struct Broker {
+    config: BrokerConfig,
+    /// What clients are told to connect to, and what stands in messages.
+    host: SocketAddr,
+    sessions: Sessions,
+    topics: Topics,
+    groups: Groups,
+    log: Log,
+    keys: Keys,
+    /// Messages that are appended and not stored, in the order of the log.
+    pending: VecDeque<Pending>,
+    /// Everything before is stored.
+    stored: u64,
+    /// Why nothing can be stored any more.
+    closed_store: Option<Box<str>>,
+    /// Queues with messages that those who wait were not told of.
+    news: Vec<QueueId>,
+    pulls: WaitingPulls,
+    reads: Reads,
+    timers: Timers,
+    state: state::State,
+    random: SplitMix64,
+    counts: Counts,
+    /// Memory of answers that are prepared.
+    prepared: BytesMut,
+    /// Memory that is used again and again; empty in between.
+    scratch: Vec<u8>,
+    ranges: Vec<Range>,
+    slices: Vec<Bytes>,
+}
+
+impl Broker {
+    /// A broker that clients find at `host`, without messages. With a disk, what was found there is
+    /// given by [`recover`](Self::recover) before anything else.
+    #[must_use]
+    pub fn new(config: BrokerConfig, host: SocketAddr, with_disk: bool, now: Now) -> Self {
+        let mut broker = Self {
+            host: config.advertised.unwrap_or(host),
+            sessions: Sessions::default(),
+            topics: Topics::default(),
+            groups: Groups::default(),
+            log: Log::new(0, with_disk),
+            keys: Keys::default(),
+            pending: VecDeque::new(),
+            stored: 0,
+            closed_store: None,
+            news: Vec::new(),
+            pulls: WaitingPulls::default(),
+            reads: Reads::default(),
+            timers: Timers::default(),
+            state: state::State::default(),
+            random: SplitMix64::new(config.seed),
+            counts: Counts::default(),
+            prepared: BytesMut::new(),
+            scratch: Vec::new(),
+            ranges: Vec::new(),
+            slices: Vec::new(),
+            config,
+        };
+        broker.make_system_topics();
+        broker.start_timers(now);
+        broker
+    }
+
+    // --- Getters
+
+    /// Its settings.
+    #[must_use]
+    pub const fn config(&self) -> &BrokerConfig {
+        &self.config
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub const fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Connections that are open.
+    #[must_use]
+    pub const fn connections(&self) -> usize {
+        self.sessions.len()
+    }
+
+    // --- Inputs
+
+    /// Somebody has connected; `None` where there are too many already: close the connection.
+    pub fn handle_opened(&mut self, now: Now, peer: SocketAddr) -> Option<SessionId> {
+        if self.sessions.len() >= self.config.limits.connections_max {
+            self.counts.connections_refused += 1;
+            return None;
+        }
+        self.counts.connections_opened += 1;
+        Some(self.sessions.open(peer, now.at))
+    }
+
+    /// Takes the whole frames at the front of what a connection has sent; returns their length.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with these bytes: close the connection.
+    pub fn handle_bytes(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        window: &[u8],
+    ) -> Result<usize, FrameError> {
+        let mut consumed = 0;
+        let field = frames(self.config.limits.frame_bytes_max);
+        let mut outcome = Ok(());
+        for frame in decode(&field, window) {
+            match frame {
+                Ok(frame) => {
+                    if let Err(error) = self.handle_frame(now, id, frame) {
+                        outcome = Err(error.shifted_by(consumed as u64));
+                        break;
+                    }
+                    consumed += frame.len();
+                }
+                Err(error) => {
+                    outcome = Err(error);
+                    break;
+                }
+            }
+        }
+        if outcome.is_err() {
+            self.counts.frames_malformed += 1;
+        }
+        if consumed > 0 {
+            self.settle(now);
+        }
+        outcome.map(|()| consumed)
+    }
+
+    /// A connection is gone.
+    pub fn handle_closed(&mut self, now: Now, id: SessionId, _reason: CloseReason) {
+        if let Some(session) = self.sessions.close(id) {
+            self.counts.connections_closed += 1;
+            self.handle_left(now, id, session);
+            self.settle(now);
+        }
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.run_timers(now);
+        self.settle(now);
+    }
+
+    // --- Outputs
+
+    /// What is to be written next to a connection.
+    pub fn poll_transmit(&mut self, id: SessionId, out: &mut Chunks<Bytes>) {
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.outbox.transmit(out);
+        }
+    }
+
+    /// Whether more is to be read from a connection: not while too much waits to be written to it.
+    #[must_use]
+    pub fn takes_bytes(&self, id: SessionId) -> bool {
+        let unread_bytes_max = self.config.limits.unread_bytes_max;
+        self.sessions.get(id).is_none_or(|session| session.outbox.bytes() <= unread_bytes_max)
+    }
+
+    /// Why a connection is to be closed, once nothing is left to be written to it.
+    #[must_use]
+    pub fn poll_close(&self, id: SessionId) -> Option<CloseReason> {
+        match self.sessions.get(id) {
+            Some(session) => session.closing,
+            None => Some(CloseReason::Local),
+        }
+    }
+
+    /// A connection that has something to write, or is to be closed.
+    #[must_use]
+    pub fn poll_woken(&mut self) -> Option<SessionId> {
+        self.sessions.pop_woken()
+    }
+
+    /// What is to be written to disk next, to be answered by [`handle_stored`](Self::handle_stored)
+    /// or [`handle_store_failed`](Self::handle_store_failed).
+    #[must_use]
+    pub fn poll_group(&mut self) -> Option<Group> {
+        self.log.take_group()
+    }
+
+    /// Whether [`poll_group`](Self::poll_group) has something.
+    #[must_use]
+    pub fn has_group(&self) -> bool {
+        self.log.has_group()
+    }
+
+    /// What is to be read from disk next, to be answered by [`handle_read`](Self::handle_read).
+    #[must_use]
+    pub fn poll_read(&mut self) -> Option<Read> {
+        self.reads.poll()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called, `None` for never.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    // --- What follows from an input
+
+    /// Tells those who wait what has come, and keeps the memory within its bounds.
+    fn settle(&mut self, now: Now) {
+        self.tell_news(now);
+        self.remember(now, false);
+        let memory_bytes_max = self.config.limits.memory_bytes_max;
+        if self.log.hot_bytes() > memory_bytes_max {
+            let written = if self.log.has_disk() { self.stored } else { u64::MAX };
+            let start = self.log.start();
+            self.log.shrink(memory_bytes_max, written);
+            if self.log.start() != start {
+                self.trim();
+            }
+        }
+    }
+
+    /// Forgets the index of what is no longer in the log.
+    fn trim(&mut self) {
+        let start = self.log.start();
+        for (_, topic) in self.topics.iter_mut() {
+            for queue in &mut topic.queues {
+                self.counts.messages_expired += queue.trim(start);
+            }
+        }
+        self.keys.forget_before(start);
+    }
+
+    /// The disk has nothing before this position any more.
+    pub fn handle_trimmed(&mut self, start: u64) {
+        self.log.begin_at(start);
+        self.trim();
+    }
+}

@@ -1,0 +1,67 @@
+//! What is done at which time.
+
+use alloc::collections::BTreeSet;
+
+use turbopump_core::time::{Instant, Now};
+
+use super::Broker;
+
+/// How often offsets that were committed in passing are remembered.
+const REMEMBER_US: u64 = 1_000_000;
+
+/// Something that is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Due {
+    /// The place of a pull that has waited long enough.
+    Pull(u32),
+    /// A delay level, whose oldest message may go.
+    Delay(u32),
+    /// What has changed is written down.
+    Remember,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Timers(BTreeSet<(Instant, Due)>);
+
+impl Timers {
+    pub(super) fn add(&mut self, at: Instant, due: Due) {
+        self.0.insert((at, due));
+    }
+
+    pub(super) fn remove(&mut self, at: Instant, due: Due) {
+        self.0.remove(&(at, due));
+    }
+
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.0.first().map(|(at, _)| *at)
+    }
+
+    fn pop(&mut self, now: Instant) -> Option<Due> {
+        let (at, due) = *self.0.first()?;
+        if at > now {
+            return None;
+        }
+        self.0.pop_first();
+        Some(due)
+    }
+}
+
+impl Broker {
+    pub(super) fn start_timers(&mut self, now: Now) {
+        self.timers.add(now.at.plus_us(REMEMBER_US), Due::Remember);
+    }
+
+    pub(super) fn run_timers(&mut self, now: Now) {
+        // Each of them comes again later than now, if at all.
+        while let Some(due) = self.timers.pop(now.at) {
+            match due {
+                Due::Pull(number) => self.end_pull(now, number),
+                Due::Delay(level) => self.deliver_delayed(now, level),
+                Due::Remember => {
+                    self.remember(now, true);
+                    self.timers.add(now.at.plus_us(REMEMBER_US), Due::Remember);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! A broker and a name server in this process: for development, for tests, and at the edge.
+
+mod config;
+pub mod machine;
+pub mod store;
+
+pub use config::{BrokerConfig, BrokerLimits, RetentionConfig, TransactionConfig, User};
