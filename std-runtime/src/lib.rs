@@ -27,6 +27,8 @@ pub mod broker;
 pub mod clock;
 #[cfg(feature = "zlib-rs")]
 pub mod compress;
+#[cfg(any(feature = "broker", feature = "monitor"))]
+mod end;
 pub mod labeled;
 pub mod memory;
 #[cfg(feature = "monitor")]

@@ -197,6 +197,12 @@ pub(crate) mod kinds {
         ASYNC_IO_WORKER "async_io_worker",
         BATCH_KEEPER "batch_keeper",
         BATCH_WORKER "batch_worker",
+        #[cfg(feature = "broker")]
+        BROKER_CLOCK "broker_clock",
+        #[cfg(feature = "broker")]
+        BROKER_CONNECTION "broker_connection",
+        #[cfg(feature = "broker")]
+        BROKER_LISTENER "broker_listener",
         CONNECTION_DIAL "connection_dial",
         CONNECTION_KEEPER "connection_keeper",
         LINK "link",

@@ -26,3 +26,6 @@ pub type BatchSender<T> = batch::BatchSender<T, Backend>;
 pub type BatchReceiver<T> = batch::BatchReceiver<T, Backend>;
 /// Writes to storage in batches; its timers run on smol.
 pub type BatchStore<T> = batch::BatchStore<T, Backend>;
+/// A broker and its name server in this process, on smol.
+#[cfg(feature = "broker")]
+pub type EmbeddedBroker = turbopump_std::broker::EmbeddedBroker<Backend>;

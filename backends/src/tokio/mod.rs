@@ -25,3 +25,6 @@ pub type BatchSender<T> = batch::BatchSender<T, Backend>;
 pub type BatchReceiver<T> = batch::BatchReceiver<T, Backend>;
 /// Writes to storage in batches; its timers run on tokio.
 pub type BatchStore<T> = batch::BatchStore<T, Backend>;
+/// A broker and its name server in this process, on tokio.
+#[cfg(feature = "broker")]
+pub type EmbeddedBroker = turbopump_std::broker::EmbeddedBroker<Backend>;

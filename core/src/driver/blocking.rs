@@ -229,6 +229,10 @@ impl<'w, M: Machine> BlockingLink<'w, M> {
     ) -> Result<usize, CloseReason> {
         let mut read = 0;
         for _ in 0..READS_MAX {
+            // A body that was claimed is read to its end.
+            if self.body.is_none() && !machine.takes_bytes() {
+                break;
+            }
             let room = match &mut self.body {
                 Some((body, filled)) => body.as_mut().get_mut(*filled..).unwrap_or_default(),
                 None => self.window.get_mut(self.end..).unwrap_or_default(),

@@ -2,6 +2,7 @@
 
 use core::future::{Future, poll_fn};
 use core::pin::{Pin, pin};
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::{Context, Poll};
 
 use embedded_io_async::Read;
@@ -68,11 +69,23 @@ where
     C: AsyncClock,
 {
     let reason = {
-        let mut reading = pin!(read_loop::<L, S, R, C>(shared, &mut reader, window, clock));
+        // One task has both loops; atomic, so that the task may move between threads.
+        let rests = AtomicBool::new(false);
+        let mut reading = pin!(read_loop::<L, S, R, C>(shared, &mut reader, window, clock, &rests));
         let mut writing = pin!(write_loop::<L, S, W, C>(shared, &mut writer, clock, limits));
-        poll_fn(|context| match reading.as_mut().poll(context) {
-            Poll::Ready(reason) => Poll::Ready(reason),
-            Poll::Pending => writing.as_mut().poll(context),
+        poll_fn(|context| {
+            loop {
+                if let Poll::Ready(reason) = reading.as_mut().poll(context) {
+                    return Poll::Ready(reason);
+                }
+                if let Poll::Ready(reason) = writing.as_mut().poll(context) {
+                    return Poll::Ready(reason);
+                }
+                // What was just written may be what the reader waits for.
+                if !(rests.load(Ordering::Relaxed) && takes_bytes(shared)) {
+                    return Poll::Pending;
+                }
+            }
         })
         .await
     };
@@ -103,6 +116,7 @@ async fn read_loop<L, S, R, C>(
     reader: &mut R,
     window: &mut [u8],
     clock: &C,
+    rests: &AtomicBool,
 ) -> CloseReason
 where
     L: Shell,
@@ -113,7 +127,16 @@ where
     // What was read and not taken is `window[start..end]`.
     let (mut start, mut end, mut reads) = (0, 0, 0);
     let wakes = &mut Wakes::new();
+    let mut takes = true;
     loop {
+        if !takes {
+            poll_fn(|_| {
+                let takes = takes_bytes(shared);
+                rests.store(!takes, Ordering::Relaxed);
+                if takes { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+        }
         if start > 0 {
             window.copy_within(start..end, 0);
             (start, end) = (0, end - start);
@@ -129,8 +152,12 @@ where
         while start < end {
             let pending = window.get(start..end).unwrap_or_default();
             let now = clock.now();
-            let received =
-                step(shared, wakes, |shell: &mut L| shell.machine().handle_bytes(now, pending));
+            let received = step(shared, wakes, |shell: &mut L| {
+                let machine = shell.machine();
+                let received = machine.handle_bytes(now, pending);
+                takes = machine.takes_bytes();
+                received
+            });
             let received = match received {
                 Ok(received) => received,
                 Err(error) => return CloseReason::Frame(error),
@@ -145,8 +172,12 @@ where
                 Err(reason) => return reason,
             }
             let now = clock.now();
-            let handled =
-                step(shared, wakes, |shell: &mut L| shell.machine().handle_body(now, body));
+            let handled = step(shared, wakes, |shell: &mut L| {
+                let machine = shell.machine();
+                let handled = machine.handle_body(now, body);
+                takes = machine.takes_bytes();
+                handled
+            });
             if let Err(error) = handled {
                 return CloseReason::Frame(error);
             }
@@ -161,6 +192,10 @@ where
             yield_now().await;
         }
     }
+}
+
+fn takes_bytes<L: Shell, S: Shared<L>>(shared: &S) -> bool {
+    shared.with(|shell| shell.machine().takes_bytes())
 }
 
 /// Fills a claimed body, first with what was read already; returns how much that was.

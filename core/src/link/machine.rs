@@ -45,6 +45,16 @@ pub trait Machine {
     fn handle_bytes(&mut self, now: Now, window: &[u8])
     -> Result<Received<Self::Body>, FrameError>;
 
+    /// Whether more is to be read now. While it is not, the peer's bytes stay in the transport, so
+    /// that a peer that does not read what it is sent is not served any further. It is asked again
+    /// whenever something was written and whenever the driver is woken.
+    ///
+    /// By default it always is.
+    #[must_use]
+    fn takes_bytes(&self) -> bool {
+        true
+    }
+
     /// Takes back a body that was claimed, filled to its last byte.
     ///
     /// # Errors

@@ -8,6 +8,8 @@ use alloc::vec::Vec;
 
 /// The settings of a broker and its name server.
 ///
+/// By default it listens at free ports of this machine only, and keeps its messages in memory.
+///
 /// ```
 /// use turbopump_std::broker::BrokerConfig;
 ///
@@ -19,6 +21,12 @@ use alloc::vec::Vec;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct BrokerConfig {
+    /// Where the broker listens; a free port of this machine by default. Port 0 is any that is
+    /// free.
+    pub listen: SocketAddr,
+    /// Where its name server listens; a free port of this machine by default, `None` for none. Both
+    /// ports answer everything, so that one is enough.
+    pub name_server: Option<SocketAddr>,
     /// `DefaultCluster` by default.
     pub cluster_name: String,
     /// `broker-a` by default.
@@ -48,6 +56,8 @@ pub struct BrokerConfig {
 impl Default for BrokerConfig {
     fn default() -> Self {
         Self {
+            listen: LOOPBACK,
+            name_server: Some(LOOPBACK),
             cluster_name: "DefaultCluster".into(),
             broker_name: "broker-a".into(),
             advertised: None,
@@ -135,6 +145,8 @@ pub struct BrokerLimits {
     pub groups_max: usize,
     /// Messages that are held in memory, in bytes; 256 MiB. With a disk these are the newest.
     pub memory_bytes_max: usize,
+    /// Long frames that are being received, over all connections, in bytes; 256 MiB.
+    pub receiving_bytes_max: usize,
     /// Bytes that wait to be written to disk; 64 MiB. Beyond it sending is refused as busy.
     pub unwritten_bytes_max: usize,
     /// Connections without a word for so long are closed; 120 seconds.
@@ -153,6 +165,7 @@ impl Default for BrokerLimits {
             queues_max: 1_024,
             groups_max: 16_384,
             memory_bytes_max: 256 << 20,
+            receiving_bytes_max: 256 << 20,
             unwritten_bytes_max: 64 << 20,
             idle_max: Duration::from_secs(120),
         }
@@ -174,5 +187,5 @@ impl core::fmt::Debug for User {
     }
 }
 
-/// Where a server listens unless told otherwise: at a free port of this machine.
-pub(super) const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+/// A free port of this machine.
+const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);

@@ -2,6 +2,8 @@
 
 mod config;
 pub mod machine;
+mod server;
 pub mod store;
 
 pub use config::{BrokerConfig, BrokerLimits, RetentionConfig, TransactionConfig, User};
+pub use server::{EmbeddedBroker, Served};

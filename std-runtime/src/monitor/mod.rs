@@ -10,7 +10,6 @@ mod config;
 pub mod dashboard;
 mod debug;
 mod delivery;
-mod end;
 pub mod export;
 mod http;
 mod json;

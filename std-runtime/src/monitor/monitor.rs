@@ -16,7 +16,7 @@ use alloc::sync::Arc;
 use super::config::{InvalidConfig, MonitorConfig};
 use super::dashboard;
 use super::debug::{Changes, DebugPages, Events};
-use super::end::End;
+use crate::end::End;
 use super::http::{Pages, Reply, Router, Server};
 use super::observer::Observer;
 use super::sources::{Registration, Snapshot, Sources};

@@ -42,6 +42,10 @@ impl Reads {
         self.queue.pop_front()
     }
 
+    pub(super) fn has_next(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
     /// Reads that are not answered.
     pub(super) fn len(&self) -> usize {
         self.after.len()

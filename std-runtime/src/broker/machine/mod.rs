@@ -166,6 +166,11 @@ impl Broker {
 
     // --- Inputs
 
+    /// Where clients find it, unless they are told something else.
+    pub fn set_address(&mut self, host: SocketAddr) {
+        self.host = self.config.advertised.unwrap_or(host);
+    }
+
     /// Somebody has connected; `None` where there are too many already: close the connection.
     pub fn handle_opened(&mut self, now: Now, peer: SocketAddr) -> Option<SessionId> {
         if self.sessions.len() >= self.config.limits.connections_max {
@@ -277,6 +282,12 @@ impl Broker {
     #[must_use]
     pub fn poll_read(&mut self) -> Option<Read> {
         self.reads.poll()
+    }
+
+    /// Whether [`poll_read`](Self::poll_read) has something.
+    #[must_use]
+    pub fn has_read(&self) -> bool {
+        self.reads.has_next()
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called, `None` for never.

@@ -20,7 +20,7 @@ use http::{Method, Response, request};
 use serde_json::Value;
 
 use super::config::MonitorConfig;
-use super::end::End;
+use crate::end::End;
 use super::http::{Pages, Reply, not_allowed, not_found, prefers_html, respond_with};
 use super::sources::Sources;
 use crate::backend::Backend;

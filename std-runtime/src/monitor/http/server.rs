@@ -21,7 +21,7 @@ use hyper::service::service_fn;
 use super::io::{BackendTimer, Joined};
 use super::router::Pages;
 use crate::backend::{Backend, SocketOptions};
-use crate::monitor::end::End;
+use crate::end::End;
 use crate::tasks::kinds;
 use crate::within::within;
 

@@ -21,7 +21,7 @@ use super::encode::{Builder, Place};
 use super::flame::Flame;
 use crate::backend::Backend;
 use crate::monitor::debug::Events;
-use crate::monitor::end::End;
+use crate::end::End;
 use crate::monitor::http::Reply;
 
 /// Samples a second: no round number, so that nothing periodic hides from it.

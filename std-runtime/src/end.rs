@@ -11,7 +11,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 #[derive(Default)]
-pub(super) struct End {
+pub(crate) struct End {
     state: Mutex<State>,
 }
 
@@ -33,7 +33,7 @@ impl End {
     }
 
     /// Says that it is over.
-    pub(super) fn call(&self) {
+    pub(crate) fn call(&self) {
         let mut state = self.lock();
         state.is_over = true;
         let wakers = core::mem::take(&mut state.wakers);
@@ -42,13 +42,13 @@ impl End {
     }
 
     /// A task begins; it leaves by dropping the ticket.
-    pub(super) fn enter(self: &Arc<Self>) -> Ticket {
+    pub(crate) fn enter(self: &Arc<Self>) -> Ticket {
         self.lock().inside += 1;
         Ticket(Arc::clone(self))
     }
 
     /// What `future` ends with; `None` where it is over before.
-    pub(super) async fn unless_over<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+    pub(crate) async fn unless_over<T>(&self, future: impl Future<Output = T>) -> Option<T> {
         let mut place = Place { end: self, key: None };
         let mut future = pin!(future);
         poll_fn(|cx| {
@@ -61,7 +61,7 @@ impl End {
     }
 
     /// Ends when all tasks have left.
-    pub(super) async fn all_have_left(&self) {
+    pub(crate) async fn all_have_left(&self) {
         poll_fn(|cx| {
             let mut state = self.lock();
             if state.inside == 0 {
@@ -122,7 +122,7 @@ impl Drop for Place<'_> {
 
 /// A task that is inside.
 #[derive(Debug)]
-pub(super) struct Ticket(Arc<End>);
+pub(crate) struct Ticket(Arc<End>);
 
 impl Drop for Ticket {
     fn drop(&mut self) {

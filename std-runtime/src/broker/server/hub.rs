@@ -1,0 +1,281 @@
+//! What the lock of a server protects: its machine, and the wakers of its connections.
+//!
+//! All connections share one machine, so all of them share one lock. Each is driven by
+//! [`run_link`](turbopump_core::driver::run_link) as any other link; what it locks is a [`Door`],
+//! which says to the hub whose turn it is.
+
+use core::net::SocketAddr;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use turbopump_core::driver::{Shared, Shell, WakerSlot, Wakes};
+use turbopump_core::frame::{FrameError, Measured, measure};
+use turbopump_core::link::{Chunks, CloseReason, Machine, Received};
+use turbopump_core::rocketmq::wire::frame::frames;
+use turbopump_core::time::{Instant, Now};
+
+use super::super::machine::SessionId;
+use crate::bell::Bell;
+
+/// Bytes that are read at once; longer frames are read into memory of their own.
+pub(super) const WINDOW_BYTES: usize = 64 * 1024;
+
+/// A machine that serves many connections.
+pub trait Served: Send + 'static {
+    /// Somebody has connected; `None` where there are too many.
+    fn handle_opened(&mut self, now: Now, peer: SocketAddr) -> Option<SessionId>;
+    /// Takes whole frames from the front of what was received; returns their length.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the bytes: the connection is closed.
+    fn handle_bytes(&mut self, now: Now, id: SessionId, window: &[u8])
+    -> Result<usize, FrameError>;
+    /// A connection is gone.
+    fn handle_closed(&mut self, now: Now, id: SessionId, reason: CloseReason);
+    /// Does what is due.
+    fn handle_timeout(&mut self, now: Now);
+    /// What is to be written next to a connection.
+    fn poll_transmit(&mut self, id: SessionId, out: &mut Chunks<Bytes>);
+    /// Whether more is to be read from a connection.
+    fn takes_bytes(&self, id: SessionId) -> bool;
+    /// Why a connection is to be closed.
+    fn poll_close(&self, id: SessionId) -> Option<CloseReason>;
+    /// A connection that has something to write, or is to be closed.
+    fn poll_woken(&mut self) -> Option<SessionId>;
+    /// When something is due.
+    fn poll_timeout(&self) -> Option<Instant>;
+    /// The longest frame.
+    fn frame_bytes_max(&self) -> usize;
+    /// Whether there is work for the store.
+    fn has_store_work(&self) -> bool {
+        false
+    }
+}
+
+pub(super) struct Hub<M> {
+    pub(super) machine: M,
+    /// Whose turn it is; nobody's while the clock or the store has the lock.
+    turn: Option<SessionId>,
+    /// By place: the tasks that drive the connections.
+    drivers: Vec<WakerSlot>,
+    nobody: WakerSlot,
+    /// Until when the clock's task sleeps.
+    pub(super) sleeps_until: Option<Instant>,
+    /// The store's thread waits for work.
+    pub(super) store_sleeps: bool,
+    pub(super) is_over: bool,
+    /// Bytes of long frames that are being received.
+    claimed_bytes: usize,
+    claimed_bytes_max: usize,
+}
+
+/// The hub, its lock, and who is to be called.
+pub(super) struct Common<M> {
+    hub: Mutex<Hub<M>>,
+    /// Rung when something is due earlier than the clock's task knows.
+    pub(super) bell: Bell,
+    /// For the store's thread.
+    pub(super) work: Condvar,
+}
+
+impl<M: Served> Common<M> {
+    pub(super) fn new(machine: M, claimed_bytes_max: usize) -> Self {
+        let hub = Hub {
+            machine,
+            turn: None,
+            drivers: Vec::new(),
+            nobody: WakerSlot::new(),
+            sleeps_until: None,
+            store_sleeps: false,
+            is_over: false,
+            claimed_bytes: 0,
+            claimed_bytes_max,
+        };
+        Self { hub: Mutex::new(hub), bell: Bell::default(), work: Condvar::new() }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Hub<M>> {
+        self.hub.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Calls `act` with the machine, then wakes whoever can go on because of it.
+    pub(super) fn with_machine<O>(&self, act: impl FnOnce(&mut M) -> O) -> O {
+        let mut wakes = Wakes::new();
+        let outcome = self.step(None, |hub| {
+            let outcome = act(&mut hub.machine);
+            hub.collect(&mut wakes);
+            outcome
+        });
+        while wakes.is_full() {
+            wakes.wake();
+            self.step(None, |hub| hub.collect(&mut wakes));
+        }
+        wakes.wake();
+        outcome
+    }
+
+    /// Calls `act` under the lock, then calls the clock and the store if they have work.
+    fn step<O>(&self, turn: Option<SessionId>, act: impl FnOnce(&mut Hub<M>) -> O) -> O {
+        let mut hub = self.lock();
+        hub.turn = turn;
+        let outcome = act(&mut hub);
+        hub.turn = None;
+        let is_early = match (hub.machine.poll_timeout(), hub.sleeps_until) {
+            (Some(due), Some(until)) => due < until,
+            (due, None) => due.is_some(),
+            (None, Some(_)) => false,
+        };
+        if is_early {
+            hub.sleeps_until = hub.machine.poll_timeout();
+        }
+        let has_work = hub.store_sleeps && hub.machine.has_store_work();
+        if has_work {
+            hub.store_sleeps = false;
+        }
+        drop(hub);
+        if is_early {
+            self.bell.ring();
+        }
+        if has_work {
+            self.work.notify_one();
+        }
+        outcome
+    }
+}
+
+impl<M: Served> Hub<M> {
+    /// Room for a frame that is longer than the window.
+    fn claim(&mut self, frame_bytes: usize) -> Result<Claimed, FrameError> {
+        let claimed_bytes = self.claimed_bytes.saturating_add(frame_bytes);
+        if claimed_bytes > self.claimed_bytes_max {
+            let frame_bytes_max = self.claimed_bytes_max.saturating_sub(self.claimed_bytes);
+            return Err(FrameError::Oversize {
+                at: 0,
+                frame_bytes: frame_bytes as u64,
+                frame_bytes_max,
+            });
+        }
+        self.claimed_bytes = claimed_bytes;
+        Ok(Claimed(vec![0; frame_bytes]))
+    }
+}
+
+/// Memory for one long frame.
+#[derive(Debug)]
+pub(super) struct Claimed(Vec<u8>);
+
+impl AsMut<[u8]> for Claimed {
+    fn as_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+}
+
+impl<M: Served> Shell for Hub<M> {
+    type Machine = Self;
+
+    fn machine(&mut self) -> &mut Self {
+        self
+    }
+
+    fn driver(&mut self) -> &mut WakerSlot {
+        let Some(id) = self.turn else {
+            return &mut self.nobody;
+        };
+        if self.drivers.len() <= id.place() {
+            self.drivers.resize_with(id.place() + 1, WakerSlot::new);
+        }
+        self.drivers.get_mut(id.place()).unwrap_or(&mut self.nobody)
+    }
+
+    fn collect(&mut self, wakes: &mut Wakes) {
+        while !wakes.is_full()
+            && let Some(id) = self.machine.poll_woken()
+        {
+            // Whose turn it is looks for itself.
+            if self.turn != Some(id)
+                && let Some(waker) = self.drivers.get_mut(id.place()).and_then(WakerSlot::take)
+            {
+                wakes.push(waker);
+            }
+        }
+    }
+}
+
+impl<M: Served> Machine for Hub<M> {
+    type Body = Claimed;
+    type Chunk = Bytes;
+
+    fn handle_bytes(&mut self, now: Now, window: &[u8]) -> Result<Received<Claimed>, FrameError> {
+        let Some(id) = self.turn else {
+            return Ok(Received::bytes(window.len()));
+        };
+        let consumed = self.machine.handle_bytes(now, id, window)?;
+        let rest = window.get(consumed..).unwrap_or_default();
+        let field = frames(self.machine.frame_bytes_max());
+        if let Measured::Missing(missing) = measure(&field, rest)?
+            && rest.len() + missing > WINDOW_BYTES
+        {
+            let body = self.claim(rest.len() + missing)?;
+            return Ok(Received { consumed, body: Some(body) });
+        }
+        Ok(Received::bytes(consumed))
+    }
+
+    fn handle_body(&mut self, now: Now, body: Claimed) -> Result<(), FrameError> {
+        self.claimed_bytes -= body.0.len();
+        if let Some(id) = self.turn {
+            self.machine.handle_bytes(now, id, &body.0)?;
+        }
+        Ok(())
+    }
+
+    fn takes_bytes(&self) -> bool {
+        self.turn.is_none_or(|id| self.machine.takes_bytes(id))
+    }
+
+    fn poll_transmit(&mut self, _now: Now, out: &mut Chunks<Bytes>) {
+        if let Some(id) = self.turn {
+            self.machine.poll_transmit(id, out);
+        }
+    }
+
+    fn handle_written(&mut self, _now: Now, _bytes: usize) {}
+
+    fn handle_timeout(&mut self, _now: Now) {}
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        // The clock's task does it for all connections.
+        None
+    }
+
+    fn poll_close(&self) -> Option<CloseReason> {
+        if self.is_over {
+            return Some(CloseReason::Local);
+        }
+        self.turn.and_then(|id| self.machine.poll_close(id))
+    }
+
+    fn handle_closed(&mut self, now: Now, reason: CloseReason) {
+        if let Some(id) = self.turn {
+            self.machine.handle_closed(now, id, reason);
+        }
+    }
+}
+
+/// The hub, from one connection's side.
+pub(super) struct Door<M> {
+    pub(super) common: Arc<Common<M>>,
+    pub(super) id: SessionId,
+}
+
+impl<M: Served> Shared<Hub<M>> for Door<M> {
+    fn with<O>(&self, act: impl FnOnce(&mut Hub<M>) -> O) -> O {
+        self.common.step(Some(self.id), act)
+    }
+}

@@ -1,0 +1,137 @@
+//! Listeners, connections and the clock's task: what a server does, whatever its machine.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::io;
+use std::time::Instant;
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec;
+
+use futures_io::{AsyncRead, AsyncWrite};
+
+use turbopump_core::driver::{LinkLimits, run_link};
+use turbopump_core::link::CloseReason;
+use turbopump_core::time::Clock;
+
+use super::clock::ServerClock;
+use super::hub::{Common, Door, Served, WINDOW_BYTES};
+use crate::backend::{Backend, SocketOptions};
+use crate::bell::Rung;
+use crate::end::End;
+use crate::net::FuturesIo;
+use crate::tasks::kinds;
+
+/// After an error of the listener.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A machine that is served.
+pub(super) struct Serving<M, B: Backend> {
+    pub(super) backend: B,
+    pub(super) common: Arc<Common<M>>,
+    pub(super) clock: ServerClock<B>,
+    pub(super) end: Arc<End>,
+}
+
+impl<M: Served, B: Backend> Serving<M, B> {
+    /// Listens, and serves whoever comes in tasks of their own.
+    pub(super) async fn listen(self: &Arc<Self>, at: SocketAddr) -> io::Result<SocketAddr> {
+        let listener = self.backend.listen(at).await?;
+        let address = B::local_address(&listener)?;
+        let this = Arc::clone(self);
+        let ticket = self.end.enter();
+        kinds::BROKER_LISTENER.spawn(&self.backend, async move {
+            // Left last, when the listener is closed.
+            let _ticket = ticket;
+            let mut listener = listener;
+            let options = SocketOptions::default();
+            while let Some(accepted) =
+                this.end.unless_over(B::accept(&mut listener, &options)).await
+            {
+                match accepted {
+                    Ok((reader, writer, peer)) => this.take(reader, writer, peer),
+                    // Too many files are open, as a rule: some will be closed.
+                    Err(_) => this.backend.sleep_until(Instant::now() + PAUSE).await,
+                }
+            }
+        });
+        Ok(address)
+    }
+
+    /// Serves one connection in a task of its own, unless there are too many.
+    fn take<R, W>(self: &Arc<Self>, reader: R, writer: W, peer: SocketAddr)
+    where
+        R: AsyncRead + Unpin + Send + 'static,
+        W: AsyncWrite + Unpin + Send + 'static,
+    {
+        let now = self.clock.now();
+        let Some(id) = self.common.with_machine(|machine| machine.handle_opened(now, peer)) else {
+            return;
+        };
+        let ticket = self.end.enter();
+        // Made here, so that the machine is told even if the task is dropped before it has run.
+        let mut session = Session {
+            door: Door { common: Arc::clone(&self.common), id },
+            clock: self.clock.clone(),
+            ended: false,
+        };
+        let this = Arc::clone(self);
+        kinds::BROKER_CONNECTION.spawn(&self.backend, async move {
+            let _ticket = ticket;
+            // The whole of it, not its fields one by one: dropping it is what counts.
+            let session = &mut session;
+            let mut window: Box<[u8]> = vec![0; WINDOW_BYTES].into_boxed_slice();
+            let (reader, writer) = (FuturesIo(reader), FuturesIo(writer));
+            let (limits, door) = (LinkLimits::default(), &session.door);
+            let link = run_link(door, reader, writer, &mut window, &session.clock, &limits);
+            session.ended = this.end.unless_over(link).await.is_some();
+        });
+    }
+
+    /// Runs the machine's timers in a task of its own, until the end.
+    pub(super) fn run_clock(self: &Arc<Self>) {
+        let this = Arc::clone(self);
+        let ticket = self.end.enter();
+        kinds::BROKER_CLOCK.spawn(&self.backend, async move {
+            let _ticket = ticket;
+            loop {
+                let until = {
+                    let mut hub = this.common.lock();
+                    hub.sleeps_until = hub.machine.poll_timeout();
+                    hub.sleeps_until
+                };
+                let until = until.and_then(|at| this.clock.system_instant(at));
+                let rung = this.common.bell.rung_or_at(&this.backend, until);
+                match this.end.unless_over(rung).await {
+                    Some(Rung::Come) => {}
+                    Some(Rung::Over) | None => break,
+                }
+                let now = this.clock.now();
+                this.common.with_machine(|machine| {
+                    if machine.poll_timeout().is_some_and(|at| at <= now.at) {
+                        machine.handle_timeout(now);
+                    }
+                });
+            }
+        });
+    }
+}
+
+/// One connection; tells the machine if its task is dropped.
+struct Session<M: Served, B: Backend> {
+    door: Door<M>,
+    clock: ServerClock<B>,
+    ended: bool,
+}
+
+impl<M: Served, B: Backend> Drop for Session<M, B> {
+    fn drop(&mut self) {
+        if !self.ended {
+            let (id, now) = (self.door.id, self.clock.now());
+            self.door.common.with_machine(|machine| {
+                machine.handle_closed(now, id, CloseReason::Abandoned);
+            });
+        }
+    }
+}

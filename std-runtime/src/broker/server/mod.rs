@@ -1,0 +1,182 @@
+//! A broker that runs: the machine, its connections, its clock and its store.
+
+mod clock;
+mod hub;
+mod listener;
+
+use core::fmt;
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::io;
+
+use alloc::sync::Arc;
+
+use turbopump_core::frame::FrameError;
+use turbopump_core::link::{Chunks, CloseReason};
+use turbopump_core::time::{Clock, Instant, Now};
+
+use bytes::Bytes;
+
+use super::config::BrokerConfig;
+use super::machine::{Broker, Counts, SessionId};
+use crate::backend::Backend;
+use crate::end::End;
+
+pub use hub::Served;
+
+use clock::ServerClock;
+use hub::Common;
+use listener::Serving;
+
+impl Served for Broker {
+    fn handle_opened(&mut self, now: Now, peer: SocketAddr) -> Option<SessionId> {
+        self.handle_opened(now, peer)
+    }
+
+    fn handle_bytes(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        window: &[u8],
+    ) -> Result<usize, FrameError> {
+        self.handle_bytes(now, id, window)
+    }
+
+    fn handle_closed(&mut self, now: Now, id: SessionId, reason: CloseReason) {
+        self.handle_closed(now, id, reason);
+    }
+
+    fn handle_timeout(&mut self, now: Now) {
+        self.handle_timeout(now);
+    }
+
+    fn poll_transmit(&mut self, id: SessionId, out: &mut Chunks<Bytes>) {
+        self.poll_transmit(id, out);
+    }
+
+    fn takes_bytes(&self, id: SessionId) -> bool {
+        self.takes_bytes(id)
+    }
+
+    fn poll_close(&self, id: SessionId) -> Option<CloseReason> {
+        self.poll_close(id)
+    }
+
+    fn poll_woken(&mut self) -> Option<SessionId> {
+        self.poll_woken()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.poll_timeout()
+    }
+
+    fn frame_bytes_max(&self) -> usize {
+        self.config().limits.frame_bytes_max
+    }
+
+    fn has_store_work(&self) -> bool {
+        self.has_group() || self.has_read()
+    }
+}
+
+/// A broker with its name server, running on a backend in this process.
+///
+/// Ends when it is dropped; [`shutdown`](Self::shutdown) waits until everything has ended.
+pub struct EmbeddedBroker<B: Backend> {
+    serving: Arc<Serving<Broker, B>>,
+    address: SocketAddr,
+    name_server: Option<SocketAddr>,
+}
+
+impl<B: Backend> EmbeddedBroker<B> {
+    /// Starts a broker, which is ready when this returns.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says about an address.
+    ///
+    /// # Cancel safety
+    ///
+    /// Whatever was started ends when the future is dropped.
+    pub async fn start(backend: B, config: BrokerConfig) -> io::Result<Self> {
+        let (listen, name_server) = (config.listen, config.name_server);
+        let receiving_bytes_max = config.limits.receiving_bytes_max;
+        let clock = ServerClock::new(backend.clone());
+        let machine = Broker::new(config, listen, false, clock.now());
+        let serving = Arc::new(Serving {
+            backend,
+            common: Arc::new(Common::new(machine, receiving_bytes_max)),
+            clock,
+            end: Arc::new(End::default()),
+        });
+        let mut broker = Self { serving, address: listen, name_server: None };
+        broker.address = broker.serving.listen(listen).await?;
+        let address = broker.address;
+        broker.serving.common.with_machine(|machine| machine.set_address(address));
+        if let Some(at) = name_server {
+            broker.name_server = Some(broker.serving.listen(at).await?);
+        }
+        broker.serving.run_clock();
+        Ok(broker)
+    }
+
+    /// Where the broker listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where its name server listens: the broker's own address where that has none of its own.
+    #[must_use]
+    pub fn name_server_address(&self) -> SocketAddr {
+        self.name_server.unwrap_or(self.address)
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.serving.common.with_machine(|machine| *machine.counts())
+    }
+
+    /// Puts the broker's clock forward: what is due by then is done at once. For tests of delays,
+    /// transactions and everything else that takes long.
+    pub fn advance_clock(&self, by: Duration) {
+        self.serving.clock.advance(by);
+        let now = self.serving.clock.now();
+        self.serving.common.with_machine(|machine| machine.handle_timeout(now));
+        // The clock's task measures by the old time.
+        self.serving.common.bell.ring();
+    }
+
+    /// Stops: nothing more is accepted, connections are closed, and all tasks end.
+    ///
+    /// # Cancel safety
+    ///
+    /// It ends all the same, but nobody waits for it.
+    pub async fn shutdown(self) {
+        self.stop();
+        self.serving.end.all_have_left().await;
+    }
+
+    fn stop(&self) {
+        self.serving.common.lock().is_over = true;
+        self.serving.end.call();
+        self.serving.common.bell.end();
+        self.serving.common.work.notify_all();
+    }
+}
+
+impl<B: Backend> Drop for EmbeddedBroker<B> {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl<B: Backend> fmt::Debug for EmbeddedBroker<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmbeddedBroker")
+            .field("address", &self.address)
+            .field("name_server", &self.name_server)
+            .finish_non_exhaustive()
+    }
+}
