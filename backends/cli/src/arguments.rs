@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::broker::BrokerArguments;
+
 /// Turbopump: pools, batches, connections, monitoring.
 #[derive(Debug, Parser)]
 #[command(name = "turbopump", version)]
@@ -17,6 +19,11 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Runs a RocketMQ broker with its name server in this process.
+    ///
+    /// Clients of any language use it as they use Apache's. Once it is ready it prints one line
+    /// with both addresses on standard output; SIGTERM and Ctrl-C stop it.
+    Broker(Box<BrokerArguments>),
     /// Sends real lines through everything there is, and checks each one at the other end.
     ///
     /// Lines go through pooled buffers, a batch sender and a compressed, multiplexed connection

@@ -4,9 +4,11 @@ extern crate alloc;
 
 mod allocations;
 mod arguments;
+mod broker;
 mod demo;
 mod exit;
 mod report;
+mod switch;
 
 use std::process::ExitCode;
 
@@ -16,6 +18,7 @@ use arguments::{Arguments, Command};
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
+        Command::Broker(arguments) => broker::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
     };

@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use std::path::PathBuf;
 
 /// The settings of a broker and its name server.
 ///
@@ -27,6 +28,8 @@ pub struct BrokerConfig {
     /// Where its name server listens; a free port of this machine by default, `None` for none. Both
     /// ports answer everything, so that one is enough.
     pub name_server: Option<SocketAddr>,
+    /// Where messages are kept; in memory by default.
+    pub store: Option<StoreConfig>,
     /// `DefaultCluster` by default.
     pub cluster_name: String,
     /// `broker-a` by default.
@@ -58,6 +61,7 @@ impl Default for BrokerConfig {
         Self {
             listen: LOOPBACK,
             name_server: Some(LOOPBACK),
+            store: None,
             cluster_name: "DefaultCluster".into(),
             broker_name: "broker-a".into(),
             advertised: None,
@@ -77,6 +81,39 @@ impl Default for BrokerConfig {
 /// RocketMQ's levels, in seconds.
 const DELAY_LEVELS_S: [u64; 18] =
     [1, 5, 10, 30, 60, 120, 180, 240, 300, 360, 420, 480, 540, 600, 1_200, 1_800, 3_600, 7_200];
+
+/// Messages on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StoreConfig {
+    /// The folder, which belongs to one broker alone. It is made if it is not there.
+    pub folder: PathBuf,
+    /// When messages are forced to disk; twice a second by default.
+    pub flush: FlushPolicy,
+}
+
+impl StoreConfig {
+    /// Messages in this folder.
+    #[must_use]
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        let flush = FlushPolicy::Interval(Duration::from_millis(500));
+        Self { folder: folder.into(), flush }
+    }
+}
+
+/// When messages are forced to disk, and so what an acknowledgement means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FlushPolicy {
+    /// The operating system decides. What was acknowledged survives the end of the process, not
+    /// that of the machine.
+    Never,
+    /// Once in so much time. What was acknowledged survives the end of the process; what was
+    /// acknowledged before that time survives that of the machine.
+    Interval(Duration),
+    /// Before they are acknowledged: they survive both.
+    Always,
+}
 
 /// When a producer is asked what became of its transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,5 +5,7 @@ pub mod machine;
 mod server;
 pub mod store;
 
-pub use config::{BrokerConfig, BrokerLimits, RetentionConfig, TransactionConfig, User};
+pub use config::{
+    BrokerConfig, BrokerLimits, FlushPolicy, RetentionConfig, StoreConfig, TransactionConfig, User,
+};
 pub use server::{EmbeddedBroker, Served};

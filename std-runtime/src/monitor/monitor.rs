@@ -16,12 +16,12 @@ use alloc::sync::Arc;
 use super::config::{InvalidConfig, MonitorConfig};
 use super::dashboard;
 use super::debug::{Changes, DebugPages, Events};
-use crate::end::End;
 use super::http::{Pages, Reply, Router, Server};
 use super::observer::Observer;
 use super::sources::{Registration, Snapshot, Sources};
 use super::system::Watch;
 use crate::backend::Backend;
+use crate::end::End;
 use crate::tasks::{self, kinds};
 
 /// Collects the numbers of a program and shows them.

@@ -17,7 +17,7 @@ use turbopump::runtime::tasks::TaskKind;
 use turbopump_std::compress::ZlibRsInflate;
 
 use super::message::{self, ACCEPTED, BUSY, BatchHead, FRONT_BYTES, Malformed};
-use super::switch::Switch;
+use crate::switch::Switch;
 
 /// Where the messages of a lane go.
 pub(crate) trait Deliver: Send + Sync + 'static {

@@ -10,7 +10,6 @@ mod pipeline;
 mod progress;
 mod scratch;
 mod summary;
-mod switch;
 mod uplink;
 mod watching;
 
@@ -20,10 +19,10 @@ use std::io::{self, Write};
 
 use crate::arguments::{BackendName, DemoArguments};
 use crate::exit::Ended;
+use crate::switch::stop_at_ctrl_c;
 
 use input::Input;
 use summary::Summary;
-use switch::Switch;
 
 /// Messages where nobody says how many: enough for some seconds.
 const MESSAGES: u64 = 1_000_000;
@@ -59,18 +58,4 @@ fn print(summary: &Summary, as_json: bool) -> Result<(), Box<dyn Error>> {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }
-}
-
-/// The first interruption ends the sending, the second one the program.
-fn stop_at_ctrl_c() -> Result<Arc<Switch>, ctrlc::Error> {
-    let stop = Arc::new(Switch::default());
-    let turned = Arc::clone(&stop);
-    ctrlc::set_handler(move || {
-        if turned.is_off() {
-            std::process::exit(130);
-        }
-        eprintln!("\nturbopump: finishing what is under way; once more ends at once");
-        turned.turn_off();
-    })?;
-    Ok(stop)
 }

@@ -28,11 +28,11 @@ use super::message::{BATCH_BYTES_MAX, LENGTH_BYTES, MESSAGE_HEAD_BYTES, Message}
 use super::progress;
 use super::scratch::Scratch;
 use super::summary::{Checked, Summary, per};
-use super::switch::Switch;
 use super::uplink::{Lane, Uplink};
 use super::watching::Watching;
 use crate::allocations;
 use crate::arguments::{DemoArguments, Outage};
+use crate::switch::Switch;
 
 /// Everything that is under way.
 pub(crate) struct Pipeline<B: Backend> {

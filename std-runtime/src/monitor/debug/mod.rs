@@ -20,10 +20,10 @@ use http::{Method, Response, request};
 use serde_json::Value;
 
 use super::config::MonitorConfig;
-use crate::end::End;
 use super::http::{Pages, Reply, not_allowed, not_found, prefers_html, respond_with};
 use super::sources::Sources;
 use crate::backend::Backend;
+use crate::end::End;
 
 pub(super) use events::Changes;
 pub use events::{EVENTS_MAX, Events};

@@ -20,8 +20,8 @@ use pprof::{ProfilerGuard, ProfilerGuardBuilder, Report};
 use super::encode::{Builder, Place};
 use super::flame::Flame;
 use crate::backend::Backend;
-use crate::monitor::debug::Events;
 use crate::end::End;
+use crate::monitor::debug::Events;
 use crate::monitor::http::Reply;
 
 /// Samples a second: no round number, so that nothing periodic hides from it.

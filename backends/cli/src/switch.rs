@@ -1,5 +1,6 @@
 //! A switch that is turned off once, and whoever waits for that.
 
+use alloc::sync::Arc;
 use core::future::poll_fn;
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
@@ -56,11 +57,29 @@ impl Switch {
         })
         .await
     }
+
+    /// Ends once it is turned off.
+    pub(crate) async fn off(&self) {
+        poll_fn(|cx| self.poll_off(cx)).await;
+    }
+}
+
+/// The first interruption turns the switch off, the second one ends the program.
+pub(crate) fn stop_at_ctrl_c() -> Result<Arc<Switch>, ctrlc::Error> {
+    let stop = Arc::new(Switch::default());
+    let turned = Arc::clone(&stop);
+    ctrlc::set_handler(move || {
+        if turned.is_off() {
+            std::process::exit(130);
+        }
+        eprintln!("\nturbopump: finishing what is under way; once more ends at once");
+        turned.turn_off();
+    })?;
+    Ok(stop)
 }
 
 #[cfg(test)]
 mod tests {
-    use alloc::sync::Arc;
     use core::future::pending;
 
     use super::*;
