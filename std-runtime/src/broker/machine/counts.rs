@@ -24,6 +24,8 @@ pub struct Counts {
     pub requests_unknown: u64,
     /// Requests whose signature was missing or wrong.
     pub requests_unsigned: u64,
+    /// Requests to which something was done on purpose.
+    pub faults: u64,
     /// Answers that were too long for a frame.
     pub unwritable: u64,
     /// Messages that were stored, those of the broker's own included.

@@ -7,7 +7,19 @@ use turbopump_core::time::Now;
 
 use super::Broker;
 use super::answer::{Outcome, Refusal};
+use super::faults::Fate;
 use super::sessions::{Request, Session, SessionId};
+
+const fn request_of(id: SessionId, frame: &Frame<'_>) -> Request {
+    Request {
+        session: id,
+        code: frame.header.code,
+        opaque: frame.header.opaque,
+        serialization: frame.serialization,
+        version: frame.header.version,
+        is_oneway: frame.header.is_oneway(),
+    }
+}
 
 impl Broker {
     /// One whole frame of a connection.
@@ -32,18 +44,39 @@ impl Broker {
             self.handle_response(now, id, &frame);
             return Ok(());
         }
-        let request = Request {
-            session: id,
-            code: frame.header.code,
-            opaque: frame.header.opaque,
-            serialization: frame.serialization,
-            version: frame.header.version,
-            is_oneway: frame.header.is_oneway(),
-        };
-        if let Err(refusal) = self.handle_request(now, request, &frame) {
+        let request = request_of(id, &frame);
+        if self.sessions.get(id).is_some_and(|session| session.is_mute) {
+            return Ok(());
+        }
+        if let Err(refusal) = self.check_access(&frame) {
             self.refuse(request, &refusal);
+            return Ok(());
+        }
+        self.write_journal(now, request, &frame);
+        match self.fate_of(now, request, &frame, bytes) {
+            Fate::Do => self.grant(now, request, &frame),
+            Fate::DoWithoutAnswer => {
+                self.grant(now, Request { is_oneway: true, ..request }, &frame);
+            }
+            Fate::Refuse(refusal) => self.refuse(request, &refusal),
+            Fate::Nothing => {}
         }
         Ok(())
+    }
+
+    /// A request that was held back on purpose.
+    pub(super) fn handle_held(&mut self, now: Now, id: SessionId, bytes: &[u8]) {
+        if let Ok(frame) = Frame::decode(bytes)
+            && self.sessions.get(id).is_some()
+        {
+            self.grant(now, request_of(id, &frame), &frame);
+        }
+    }
+
+    fn grant(&mut self, now: Now, request: Request, frame: &Frame<'_>) {
+        if let Err(refusal) = self.handle_request(now, request, frame) {
+            self.refuse(request, &refusal);
+        }
     }
 
     fn handle_request(&mut self, now: Now, request: Request, frame: &Frame<'_>) -> Outcome {

@@ -22,15 +22,18 @@
 //! | `delays` | which messages wait for their time |
 //! | `groups` | who consumes what, and how far it is |
 //! | `fetch` | what goes on once something was read |
+//! | `access`, `faults` | who is not served, and what goes wrong on purpose |
 //! | `state` | what is remembered besides messages |
 //! | `timers` | what happens when |
 
+mod access;
 mod answer;
 mod append;
 mod clients;
 mod counts;
 mod delays;
 mod dispatch;
+mod faults;
 mod fetch;
 mod groups;
 mod keys;
@@ -64,11 +67,13 @@ use turbopump_core::time::{Instant, Now};
 use super::config::BrokerConfig;
 
 pub use counts::Counts;
+pub use faults::{Fault, FaultAction, JournalEntry};
 pub use fetch::Read;
 pub use log::{Group, Range};
 pub use sessions::SessionId;
 
 use append::Pending;
+use faults::Faults;
 use fetch::Reads;
 use groups::Groups;
 use keys::Keys;
@@ -100,6 +105,7 @@ pub struct Broker {
     pulls: WaitingPulls,
     reads: Reads,
     timers: Timers,
+    faults: Faults,
     state: state::State,
     random: SplitMix64,
     counts: Counts,
@@ -130,6 +136,7 @@ impl Broker {
             pulls: WaitingPulls::default(),
             reads: Reads::default(),
             timers: Timers::default(),
+            faults: Faults::default(),
             state: state::State::default(),
             random: SplitMix64::new(config.seed),
             counts: Counts::default(),

@@ -18,6 +18,8 @@ pub(super) enum Due {
     Delay(u32),
     /// What has changed is written down.
     Remember,
+    /// A request that was held back on purpose.
+    Held(u64),
 }
 
 #[derive(Debug, Default)]
@@ -57,6 +59,7 @@ impl Broker {
             match due {
                 Due::Pull(number) => self.end_pull(now, number),
                 Due::Delay(level) => self.deliver_delayed(now, level),
+                Due::Held(number) => self.release_held(now, number),
                 Due::Remember => {
                     self.remember(now, true);
                     self.timers.add(now.at.plus_us(REMEMBER_US), Due::Remember);

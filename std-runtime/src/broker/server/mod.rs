@@ -10,6 +10,7 @@ use core::time::Duration;
 use std::io;
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use turbopump_core::frame::FrameError;
 use turbopump_core::link::{Chunks, CloseReason};
@@ -18,7 +19,7 @@ use turbopump_core::time::{Clock, Instant, Now};
 use bytes::Bytes;
 
 use super::config::BrokerConfig;
-use super::machine::{Broker, Counts, SessionId};
+use super::machine::{Broker, Counts, Fault, JournalEntry, SessionId};
 use crate::backend::Backend;
 use crate::end::End;
 
@@ -136,6 +137,27 @@ impl<B: Backend> EmbeddedBroker<B> {
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.serving.common.with_machine(|machine| *machine.counts())
+    }
+
+    /// From now on something goes wrong.
+    pub fn inject(&self, fault: Fault) {
+        self.serving.common.with_machine(|machine| machine.inject(fault));
+    }
+
+    /// From now on nothing goes wrong any more.
+    pub fn clear_faults(&self) {
+        self.serving.common.with_machine(Broker::clear_faults);
+    }
+
+    /// Keeps the last requests, so many at most.
+    pub fn keep_journal(&self, entries_max: usize) {
+        self.serving.common.with_machine(|machine| machine.keep_journal(entries_max));
+    }
+
+    /// The requests that were kept, oldest first; they are not kept any longer.
+    #[must_use]
+    pub fn take_journal(&self) -> Vec<JournalEntry> {
+        self.serving.common.with_machine(Broker::take_journal)
     }
 
     /// Puts the broker's clock forward: what is due by then is done at once. For tests of delays,
