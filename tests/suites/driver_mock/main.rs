@@ -5,6 +5,7 @@
 
 mod executor;
 mod link;
+mod pressure;
 mod transport;
 
 use std::cell::{Cell, RefCell};
