@@ -8,5 +8,5 @@ pub mod store;
 pub use config::{
     BrokerConfig, BrokerLimits, FlushPolicy, RetentionConfig, StoreConfig, TransactionConfig, User,
 };
-pub use machine::{Counts, Fault, FaultAction, JournalEntry};
+pub use machine::{BrokerStats, Counts, Fault, FaultAction, JournalEntry};
 pub use server::{EmbeddedBroker, Served};

@@ -24,6 +24,7 @@
 //! | `fetch` | what goes on once something was read |
 //! | `access`, `faults` | who is not served, and what goes wrong on purpose |
 //! | `state` | what is remembered besides messages |
+//! | `counts`, `stats` | what is counted, and how it is called |
 //! | `timers` | what happens when |
 
 mod access;
@@ -46,6 +47,7 @@ mod retries;
 mod send;
 mod sessions;
 mod state;
+mod stats;
 mod timers;
 mod topics;
 mod transactions;
@@ -71,6 +73,7 @@ pub use faults::{Fault, FaultAction, JournalEntry};
 pub use fetch::Read;
 pub use log::{Group, Range};
 pub use sessions::SessionId;
+pub use stats::{BrokerStats, SERIES_MAX};
 
 use append::Pending;
 use faults::Faults;
@@ -165,6 +168,25 @@ impl Broker {
         &self.counts
     }
 
+    /// Where the log ends: the position of the next message.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.log.end()
+    }
+
+    /// Where the oldest message is that is one of the newest `messages_max`; `None` where there
+    /// are not more than those.
+    #[must_use]
+    pub fn position_of_excess(&self, messages_max: u64) -> Option<u64> {
+        let queues = || self.topics.iter().flat_map(|(_, topic)| &topic.queues);
+        let messages: u64 = queues().map(|queue| queue.max() - queue.min()).sum();
+        let excess = messages.checked_sub(messages_max).filter(|excess| *excess > 0)?;
+        // Messages are of like length: so many of them take such a part of the log.
+        let (start, end) = (self.log.start(), self.log.end());
+        let bytes = u128::from(end - start) * u128::from(excess) / u128::from(messages);
+        Some(start + u64::try_from(bytes).unwrap_or(0))
+    }
+
     /// Connections that are open.
     #[must_use]
     pub const fn connections(&self) -> usize {
@@ -233,6 +255,11 @@ impl Broker {
             self.handle_left(now, id, session);
             self.settle(now);
         }
+    }
+
+    /// It is to be stopped: what was not remembered is.
+    pub fn handle_stopping(&mut self, now: Now) {
+        self.remember(now, true);
     }
 
     /// Does what is due.

@@ -52,8 +52,12 @@ pub trait Served: Send + 'static {
     fn poll_timeout(&self) -> Option<Instant>;
     /// The longest frame.
     fn frame_bytes_max(&self) -> usize;
-    /// Whether there is work for the store.
-    fn has_store_work(&self) -> bool {
+    /// Whether something is to be written to a store.
+    fn has_write(&self) -> bool {
+        false
+    }
+    /// Whether something is to be read from a store.
+    fn has_read(&self) -> bool {
         false
     }
 }
@@ -67,8 +71,10 @@ pub(super) struct Hub<M> {
     nobody: WakerSlot,
     /// Until when the clock's task sleeps.
     pub(super) sleeps_until: Option<Instant>,
-    /// The store's thread waits for work.
-    pub(super) store_sleeps: bool,
+    /// The store's thread that writes waits for work.
+    pub(super) writer_sleeps: bool,
+    /// The store's thread that reads waits for work.
+    pub(super) reader_sleeps: bool,
     pub(super) is_over: bool,
     /// Bytes of long frames that are being received.
     claimed_bytes: usize,
@@ -80,8 +86,10 @@ pub(super) struct Common<M> {
     hub: Mutex<Hub<M>>,
     /// Rung when something is due earlier than the clock's task knows.
     pub(super) bell: Bell,
-    /// For the store's thread.
-    pub(super) work: Condvar,
+    /// For the store's thread that writes.
+    pub(super) writes: Condvar,
+    /// For the store's thread that reads.
+    pub(super) reads: Condvar,
 }
 
 impl<M: Served> Common<M> {
@@ -92,12 +100,18 @@ impl<M: Served> Common<M> {
             drivers: Vec::new(),
             nobody: WakerSlot::new(),
             sleeps_until: None,
-            store_sleeps: false,
+            writer_sleeps: false,
+            reader_sleeps: false,
             is_over: false,
             claimed_bytes: 0,
             claimed_bytes_max,
         };
-        Self { hub: Mutex::new(hub), bell: Bell::default(), work: Condvar::new() }
+        Self {
+            hub: Mutex::new(hub),
+            bell: Bell::default(),
+            writes: Condvar::new(),
+            reads: Condvar::new(),
+        }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Hub<M>> {
@@ -134,16 +148,20 @@ impl<M: Served> Common<M> {
         if is_early {
             hub.sleeps_until = hub.machine.poll_timeout();
         }
-        let has_work = hub.store_sleeps && hub.machine.has_store_work();
-        if has_work {
-            hub.store_sleeps = false;
-        }
+        let has_write = hub.writer_sleeps && hub.machine.has_write();
+        let has_read = hub.reader_sleeps && hub.machine.has_read();
+        // Calling once is enough.
+        hub.writer_sleeps &= !has_write;
+        hub.reader_sleeps &= !has_read;
         drop(hub);
         if is_early {
             self.bell.ring();
         }
-        if has_work {
-            self.work.notify_one();
+        if has_write {
+            self.writes.notify_one();
+        }
+        if has_read {
+            self.reads.notify_one();
         }
         outcome
     }

@@ -3,6 +3,7 @@
 mod clock;
 mod hub;
 mod listener;
+mod store_thread;
 
 use core::fmt;
 use core::net::SocketAddr;
@@ -18,8 +19,9 @@ use turbopump_core::time::{Clock, Instant, Now};
 
 use bytes::Bytes;
 
-use super::config::BrokerConfig;
-use super::machine::{Broker, Counts, Fault, JournalEntry, SessionId};
+use super::config::{BrokerConfig, FlushPolicy, StoreConfig};
+use super::machine::{Broker, BrokerStats, Fault, JournalEntry, SessionId};
+use super::store::{DiskStore, Folder, StoreSettings};
 use crate::backend::Backend;
 use crate::end::End;
 
@@ -75,9 +77,33 @@ impl Served for Broker {
         self.config().limits.frame_bytes_max
     }
 
-    fn has_store_work(&self) -> bool {
-        self.has_group() || self.has_read()
+    fn has_write(&self) -> bool {
+        self.has_group()
     }
+
+    fn has_read(&self) -> bool {
+        self.has_read()
+    }
+}
+
+/// A machine with what was found on disk, and the store.
+fn open(
+    config: BrokerConfig,
+    store: &StoreConfig,
+    now: Now,
+) -> io::Result<(Broker, (DiskStore<Folder>, FlushPolicy))> {
+    let settings = StoreSettings::default();
+    let flush = store.flush;
+    let folder = Folder::open(&store.folder)?;
+    let listen = config.listen;
+    let mut machine = Broker::new(config, listen, true, now);
+    let opened = DiskStore::open(folder, settings, &mut |position, record| {
+        machine.recover(position, record);
+    });
+    let (store, recovery) = opened.map_err(io::Error::other)?;
+    machine.handle_recovered(now, store.start(), store.end());
+    let _ = recovery;
+    Ok((machine, (store, flush)))
 }
 
 /// A broker with its name server, running on a backend in this process.
@@ -102,14 +128,25 @@ impl<B: Backend> EmbeddedBroker<B> {
     pub async fn start(backend: B, config: BrokerConfig) -> io::Result<Self> {
         let (listen, name_server) = (config.listen, config.name_server);
         let receiving_bytes_max = config.limits.receiving_bytes_max;
+        let retention = config.retention;
         let clock = ServerClock::new(backend.clone());
-        let machine = Broker::new(config, listen, false, clock.now());
+        let (machine, store) = match config.store.clone() {
+            None => (Broker::new(config, listen, false, clock.now()), None),
+            Some(store) => {
+                let now = clock.now();
+                let opened = backend.run_blocking(move || open(config, &store, now)).await?;
+                (opened.0, Some(opened.1))
+            }
+        };
         let serving = Arc::new(Serving {
             backend,
             common: Arc::new(Common::new(machine, receiving_bytes_max)),
             clock,
             end: Arc::new(End::default()),
         });
+        if let Some((store, flush)) = store {
+            store_thread::start(&serving, store, flush, retention)?;
+        }
         let mut broker = Self { serving, address: listen, name_server: None };
         broker.address = broker.serving.listen(listen).await?;
         let address = broker.address;
@@ -133,10 +170,16 @@ impl<B: Backend> EmbeddedBroker<B> {
         self.name_server.unwrap_or(self.address)
     }
 
-    /// What was counted so far.
+    /// What it is like now.
     #[must_use]
-    pub fn counts(&self) -> Counts {
-        self.serving.common.with_machine(|machine| *machine.counts())
+    pub fn stats(&self) -> BrokerStats {
+        self.serving.common.with_machine(|machine| machine.stats())
+    }
+
+    /// Asks for [`stats`](Self::stats) for as long as anybody wants them: for a monitor.
+    pub fn stats_source(&self) -> impl Fn() -> BrokerStats + Send + Sync + 'static {
+        let serving = Arc::clone(&self.serving);
+        move || serving.common.with_machine(|machine| machine.stats())
     }
 
     /// From now on something goes wrong.
@@ -181,10 +224,14 @@ impl<B: Backend> EmbeddedBroker<B> {
     }
 
     fn stop(&self) {
-        self.serving.common.lock().is_over = true;
+        let now = self.serving.clock.now();
+        let common = &self.serving.common;
+        common.with_machine(|machine| machine.handle_stopping(now));
+        common.lock().is_over = true;
         self.serving.end.call();
-        self.serving.common.bell.end();
-        self.serving.common.work.notify_all();
+        common.bell.end();
+        common.writes.notify_all();
+        common.reads.notify_all();
     }
 }
 

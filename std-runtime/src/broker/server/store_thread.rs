@@ -1,0 +1,246 @@
+//! The store's threads: one that writes and syncs, one that reads what is no longer in memory.
+//!
+//! What came in while a group was written is the next group: the slower the disk, the larger the
+//! groups. Both threads work outside of the lock.
+
+use core::time::Duration;
+use std::thread;
+use std::time::Instant as SystemInstant;
+
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use turbopump_core::time::Clock;
+
+use super::listener::Serving;
+use crate::backend::Backend;
+use crate::broker::config::{FlushPolicy, RetentionConfig};
+use crate::broker::machine::{Broker, Group, Read};
+use crate::broker::store::{Disk, DiskStore, StoreError, StoreReader};
+
+/// How often it is looked for what has become too old or too much.
+const RETENTION_EVERY: Duration = Duration::from_secs(10);
+
+/// Writes for a machine until the end.
+struct Writer<B: Backend, D: Disk> {
+    serving: Arc<Serving<Broker, B>>,
+    store: DiskStore<D>,
+    flush: FlushPolicy,
+    retention: RetentionConfig,
+    /// Something was written and not synced.
+    is_dirty: bool,
+    synced: SystemInstant,
+    looked: SystemInstant,
+    /// What may go once the state behind it is stored: everything before the first position, when
+    /// everything before the second one is.
+    trim: Option<(u64, u64)>,
+}
+
+/// What the writer is to do.
+enum Work {
+    Write(Group),
+    /// Nothing was to be written for a while.
+    Idle,
+    Over,
+}
+
+/// Starts both threads; they end with the server.
+pub(super) fn start<B: Backend, D: Disk>(
+    serving: &Arc<Serving<Broker, B>>,
+    store: DiskStore<D>,
+    flush: FlushPolicy,
+    retention: RetentionConfig,
+) -> std::io::Result<()> {
+    let reader = store.reader();
+    let now = SystemInstant::now();
+    let mut writer = Writer {
+        serving: Arc::clone(serving),
+        store,
+        flush,
+        retention,
+        is_dirty: false,
+        synced: now,
+        looked: now,
+        trim: None,
+    };
+    let ticket = serving.end.enter();
+    thread::Builder::new().name("turbopump-store".into()).spawn(move || {
+        let _ticket = ticket;
+        writer.run();
+    })?;
+    let (serving, ticket) = (Arc::clone(serving), serving.end.enter());
+    thread::Builder::new().name("turbopump-reads".into()).spawn(move || {
+        let _ticket = ticket;
+        read_all(&serving, &reader);
+    })?;
+    Ok(())
+}
+
+impl<B: Backend, D: Disk> Writer<B, D> {
+    fn run(&mut self) {
+        loop {
+            match self.next() {
+                Work::Write(group) => self.write(&group),
+                Work::Idle => {}
+                Work::Over => break,
+            }
+            self.sync_if_due();
+            self.retain_if_due();
+        }
+        if self.is_dirty {
+            self.sync();
+        }
+    }
+
+    /// Waits for work.
+    fn next(&self) -> Work {
+        let common = &self.serving.common;
+        let mut hub = common.lock();
+        if let Some(group) = hub.machine.poll_group() {
+            return Work::Write(group);
+        }
+        if hub.is_over {
+            return Work::Over;
+        }
+        hub.writer_sleeps = true;
+        let (mut hub, _) = match common.writes.wait_timeout(hub, self.pause()) {
+            Ok(woken) => woken,
+            Err(poisoned) => poisoned.into_inner(),
+        };
+        hub.writer_sleeps = false;
+        hub.machine.poll_group().map_or(Work::Idle, Work::Write)
+    }
+
+    /// How long nothing is due.
+    fn pause(&self) -> Duration {
+        let looks = RETENTION_EVERY.saturating_sub(self.looked.elapsed());
+        match self.flush {
+            FlushPolicy::Interval(every) if self.is_dirty => {
+                every.saturating_sub(self.synced.elapsed()).min(looks)
+            }
+            _ => looks,
+        }
+    }
+
+    fn write(&mut self, group: &Group) {
+        let written = self.store.append(group.position, &group.parts, &group.sizes);
+        let stored = written.and_then(|end| {
+            debug_assert_eq!(end, group.end, "the machine knows how long trailers are");
+            self.is_dirty = true;
+            if self.flush == FlushPolicy::Always {
+                self.store.sync()?;
+                self.is_dirty = false;
+            }
+            Ok(())
+        });
+        let now = self.serving.clock.now();
+        self.serving.common.with_machine(|machine| match stored {
+            Ok(()) => machine.handle_stored(now, group.end),
+            Err(error) => {
+                machine.handle_store_failed(now, &error.to_string(), error.is_final());
+            }
+        });
+        if let Some((before, behind)) = self.trim
+            && group.end >= behind
+        {
+            self.trim = None;
+            self.remove_before(before);
+        }
+    }
+
+    fn sync_if_due(&mut self) {
+        if let FlushPolicy::Interval(every) = self.flush
+            && self.is_dirty
+            && self.synced.elapsed() >= every
+        {
+            self.sync();
+        }
+    }
+
+    fn sync(&mut self) {
+        self.is_dirty = false;
+        self.synced = SystemInstant::now();
+        if let Err(error) = self.store.sync() {
+            self.fail(&error);
+        }
+    }
+
+    fn fail(&self, error: &StoreError) {
+        let now = self.serving.clock.now();
+        self.serving.common.with_machine(|machine| {
+            machine.handle_store_failed(now, &error.to_string(), error.is_final());
+        });
+    }
+
+    /// Finds what is to go, and has everything remembered behind it first.
+    fn retain_if_due(&mut self) {
+        if self.looked.elapsed() < RETENTION_EVERY || self.trim.is_some() {
+            return;
+        }
+        self.looked = SystemInstant::now();
+        let now = self.serving.clock.now();
+        let age_ms = u64::try_from(self.retention.age_max.as_millis()).unwrap_or(u64::MAX);
+        let oldest_ms = now.unix_ms.saturating_sub(age_ms);
+        let segments = self.store.segments();
+        let mut bytes: u64 = segments.iter().map(|segment| segment.bytes).sum();
+        let mut before = self.store.start();
+        // The last segment stays.
+        for pair in segments.windows(2) {
+            let [segment, next] = pair else { break };
+            let is_old = segment.last_stored_ms < oldest_ms;
+            if !(is_old || bytes > self.retention.bytes_max) {
+                break;
+            }
+            bytes -= segment.bytes;
+            before = next.start;
+        }
+        let messages_max = self.retention.messages_max;
+        self.serving.common.with_machine(|machine| {
+            if let Some(position) = machine.position_of_excess(messages_max) {
+                let fits = segments.iter().rev().find(|segment| segment.start <= position);
+                before = before.max(fits.map_or(before, |segment| segment.start));
+            }
+            if before > self.store.start() {
+                machine.remember_everything(now);
+                self.trim = Some((before, machine.end()));
+            }
+        });
+    }
+
+    fn remove_before(&mut self, position: u64) {
+        match self.store.remove_before(position) {
+            Ok(start) => {
+                self.serving.common.with_machine(|machine| machine.handle_trimmed(start));
+            }
+            Err(error) => self.fail(&error),
+        }
+    }
+}
+
+fn read_all<B: Backend, D: Disk>(serving: &Serving<Broker, B>, reader: &StoreReader<D>) {
+    while let Some(Read { id, ranges }) = next_read(serving) {
+        let slices: Result<Vec<_>, _> = ranges
+            .iter()
+            .map(|range| reader.read(range.position, range.size_bytes as usize))
+            .collect();
+        let now = serving.clock.now();
+        serving.common.with_machine(|machine| machine.handle_read(now, id, slices.ok()));
+    }
+}
+
+fn next_read<B: Backend>(serving: &Serving<Broker, B>) -> Option<Read> {
+    let common = &serving.common;
+    let mut hub = common.lock();
+    loop {
+        if let Some(read) = hub.machine.poll_read() {
+            return Some(read);
+        }
+        if hub.is_over {
+            return None;
+        }
+        hub.reader_sleeps = true;
+        hub = common.reads.wait(hub).unwrap_or_else(std::sync::PoisonError::into_inner);
+        hub.reader_sleeps = false;
+    }
+}
