@@ -14,6 +14,7 @@ use turbopump_core::time::Now;
 
 use super::Broker;
 use super::answer::Refusal;
+use super::clients::Notice;
 use super::log::Range;
 use super::queue::Entry;
 use super::sessions::Request;
@@ -164,6 +165,7 @@ impl Broker {
         self.keys.forget_from(self.stored);
         self.log.cut(self.stored);
         self.counts.store_failures += 1;
+        self.note(Notice::StoreFailed { reason: reason.into(), is_final });
         if is_final {
             self.closed_store = Some(reason.into());
         }

@@ -1,12 +1,165 @@
-//! Clients that are there: heartbeats, groups and their members.
+//! Clients that are there: heartbeats, the groups they belong to, and who is told of a change.
+//!
+//! A client is a member of its groups from its first heartbeat until it says goodbye, or its
+//! connection ends. Whoever else is in the group is told at once, so that queues find new owners.
 
-use turbopump_core::rocketmq::wire::header::response_code;
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use turbopump_core::rocketmq::wire::body::{
+    Body, CheckClientRequestBody, Connection, ConsumerConnection, ConsumerData, Expression,
+    GetConsumerListByGroupResponseBody, HeartbeatData, ProducerConnection, SubscriptionData,
+};
+use turbopump_core::rocketmq::wire::command::{
+    Command, GetConsumerConnectionListRequestHeader, GetConsumerListByGroupRequestHeader,
+    GetProducerConnectionListRequestHeader, NotifyConsumerIdsChangedRequestHeader,
+    UnregisterClientRequestHeader,
+};
+use turbopump_core::rocketmq::wire::frame::Frame;
+use turbopump_core::rocketmq::wire::header::{Absent, request_code, response_code};
+use turbopump_core::rocketmq::wire::json::{Dialect, Text};
+use turbopump_core::rocketmq::wire::names::RETRY_PREFIX;
+use turbopump_core::time::Now;
 
 use super::Broker;
-use super::answer::{Outcome, Refusal};
-use super::topics::check_name;
+use super::answer::{Outcome, Refusal, plain};
+use super::groups::{Filter, Group, Member, Subscription};
+use super::pull::check_expression_type;
+use super::sessions::{Request, Session, SessionId};
+use super::timers::Due;
+use super::topics::{TopicSettings, check_name};
+
+/// The longest id of a client, in bytes.
+const CLIENT_ID_BYTES_MAX: usize = 512;
+/// Topics that one group may subscribe to.
+const SUBSCRIPTIONS_MAX: usize = 1_024;
+/// Things worth knowing that nobody has asked for.
+const NOTICES_MAX: usize = 256;
+/// How often connections without a word are looked for, in microseconds.
+const IDLE_SCAN_US: u64 = 10_000_000;
+
+/// Something that somebody should know of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// Two members of a group want different messages of a topic: some will get what they don't
+    /// want, and some won't get what they do.
+    SubscriptionsDiffer {
+        /// The group.
+        group: String,
+        /// The topic.
+        topic: String,
+        /// Who came with another subscription than was known.
+        client_id: String,
+    },
+    /// A client has sent something that is no frame.
+    MalformedFrame {
+        /// From where.
+        peer: core::net::SocketAddr,
+        /// What is wrong with it.
+        error: turbopump_core::frame::FrameError,
+    },
+    /// Messages could not be written, or read.
+    StoreFailed {
+        /// Why.
+        reason: String,
+        /// Whether nothing can be written any more.
+        is_final: bool,
+    },
+}
+
+/// Connections of producers by group, and what is to be told to whoever runs the broker.
+#[derive(Debug, Default)]
+pub(super) struct Clients {
+    producers: BTreeMap<Box<str>, BTreeSet<SessionId>>,
+    notices: VecDeque<Notice>,
+    scans: bool,
+}
 
 impl Broker {
+    /// Something that somebody should know of, oldest first.
+    #[must_use]
+    pub fn poll_notice(&mut self) -> Option<Notice> {
+        self.clients.notices.pop_front()
+    }
+
+    /// The oldest are forgotten where nobody asks for them.
+    pub(super) fn note(&mut self, notice: Notice) {
+        if self.clients.notices.len() == NOTICES_MAX {
+            self.clients.notices.pop_front();
+        }
+        self.clients.notices.push_back(notice);
+    }
+
+    /// Request 34.
+    pub(super) fn handle_heartbeat(&mut self, request: Request, frame: &Frame<'_>) -> Outcome {
+        let data = HeartbeatData::decode(frame.body)?;
+        let client_id = plain(data.client_id);
+        if client_id.is_empty() || client_id.len() > CLIENT_ID_BYTES_MAX {
+            let remark = alloc::format!(
+                "the client id has {} bytes, not 1 to {CLIENT_ID_BYTES_MAX}",
+                client_id.len()
+            );
+            return Err(Refusal::new(response_code::SYSTEM_ERROR, remark));
+        }
+        if let Some(session) = self.sessions.get_mut(request.session) {
+            session.client_id = Some((*client_id).into());
+        }
+        for producer in data.producer_data_set.iter() {
+            let group = plain(producer?.group_name);
+            let producers = &mut self.clients.producers;
+            if producers.contains_key(&*group) || producers.len() < self.config.limits.groups_max {
+                producers.entry((*group).into()).or_default().insert(request.session);
+            }
+        }
+        for consumer in data.consumer_data_set.iter() {
+            self.join(request.session, &client_id, &consumer?, data.without_sub)?;
+        }
+        let ext = [("IS_SUPPORT_HEART_BEAT_V2", "true"), ("IS_SUB_CHANGE", "true")];
+        self.answer_with(request, response_code::SUCCESS, None, &ext, &[]);
+        Ok(())
+    }
+
+    /// A member of a group says that it is there, and what it wants.
+    fn join(
+        &mut self,
+        id: SessionId,
+        client_id: &str,
+        data: &ConsumerData<'_>,
+        keeps_subscriptions: bool,
+    ) -> Outcome {
+        let name = plain(data.group_name);
+        if self.groups.get(&name).is_none() {
+            self.create_group(&name)?;
+        }
+        self.make_retry_topic(&name)?;
+        let Some(group) = self.groups.get_mut(&name) else {
+            return Ok(());
+        };
+        let is_member = |member: &Member| member.session == id && *member.client_id == *client_id;
+        let mut has_changed = !group.members.iter().any(is_member);
+        if has_changed {
+            group.members.push(Member { session: id, client_id: client_id.into() });
+        }
+        group.consume_type = data.consume_type;
+        group.model = data.message_model;
+        group.from_where = data.consume_from_where;
+        let mut differ = Vec::new();
+        if !keeps_subscriptions {
+            has_changed |= subscribe(group, data, &mut differ)?;
+        }
+        for topic in differ {
+            let (group, client_id) = (name.clone().into_owned(), client_id.into());
+            self.note(Notice::SubscriptionsDiffer { group, topic, client_id });
+        }
+        if has_changed {
+            self.notify(&name);
+        }
+        Ok(())
+    }
+
     /// A group that nobody has made.
     pub(super) fn create_group(&mut self, name: &str) -> Outcome {
         let not_there = |remark| Refusal::new(response_code::SUBSCRIPTION_GROUP_NOT_EXIST, remark);
@@ -26,4 +179,288 @@ impl Broker {
         self.state.group_changed(name);
         Ok(())
     }
+
+    fn make_retry_topic(&mut self, group: &str) -> Outcome {
+        let topic = alloc::format!("{RETRY_PREFIX}{group}");
+        if self.topics.find(&topic).is_none() {
+            let queues = self.groups.get(group).map_or(1, |group| group.settings.retry_queues);
+            self.create_topic(&topic, TopicSettings::with_queues(queues.max(1), 6))?;
+        }
+        Ok(())
+    }
+
+    /// Tells all members of a group that it has changed.
+    fn notify(&mut self, name: &str) {
+        let Some(group) = self.groups.get(name).filter(|group| group.settings.notifies) else {
+            return;
+        };
+        let sessions: BTreeSet<SessionId> = group.members.iter().map(|m| m.session).collect();
+        let header = NotifyConsumerIdsChangedRequestHeader {
+            consumer_group: Text::plain(name),
+            ..Default::default()
+        };
+        for id in sessions {
+            let code = request_code::NOTIFY_CONSUMER_IDS_CHANGED;
+            self.ask(id, code, true, &header, &mut Vec::new());
+        }
+    }
+
+    /// Request 35.
+    pub(super) fn handle_unregister(&mut self, request: Request, frame: &Frame<'_>) -> Outcome {
+        let header = UnregisterClientRequestHeader::decode(&frame.ext)?;
+        if let Some(group) = header.producer_group.map(plain) {
+            self.leave_producers(&group, request.session);
+        }
+        if let Some(group) = header.consumer_group.map(plain) {
+            self.leave(&group, request.session);
+        }
+        self.answer(request, response_code::SUCCESS, None);
+        Ok(())
+    }
+
+    fn leave_producers(&mut self, group: &str, id: SessionId) {
+        if let Some(sessions) = self.clients.producers.get_mut(group) {
+            sessions.remove(&id);
+            if sessions.is_empty() {
+                self.clients.producers.remove(group);
+            }
+        }
+    }
+
+    /// A connection leaves a group; what its client had locked is free, unless it has another one.
+    fn leave(&mut self, name: &str, id: SessionId) {
+        let Some(group) = self.groups.get_mut(name) else {
+            return;
+        };
+        let mut left = Vec::new();
+        group.members.retain(|member| {
+            let stays = member.session != id;
+            if !stays {
+                left.push(member.client_id.clone());
+            }
+            stays
+        });
+        if left.is_empty() {
+            return;
+        }
+        left.retain(|client_id| !group.members.iter().any(|m| m.client_id == *client_id));
+        group.locks.retain(|_, lock| !left.contains(&lock.client_id));
+        self.notify(name);
+    }
+
+    /// A connection is gone.
+    pub(super) fn handle_left(&mut self, _now: Now, id: SessionId, session: Session) {
+        let of_id = |group: &Group| group.members.iter().any(|member| member.session == id);
+        let groups: Vec<String> =
+            self.groups.iter().filter(|(_, g)| of_id(g)).map(|(name, _)| name.into()).collect();
+        groups.iter().for_each(|name| self.leave(name, id));
+        self.clients.producers.retain(|_, sessions| {
+            sessions.remove(&id);
+            !sessions.is_empty()
+        });
+        self.end_relays(session);
+    }
+
+    /// A connection of somebody who produces for this group.
+    pub(super) fn producer_session(&mut self, group: &str) -> Option<SessionId> {
+        let sessions = self.clients.producers.get(group)?;
+        // Another one each time, in case one of them does not answer.
+        let index = self.random.below(sessions.len() as u64);
+        sessions.iter().nth(usize::try_from(index).unwrap_or(0)).copied()
+    }
+
+    /// Request 38.
+    pub(super) fn handle_consumer_list(&mut self, request: Request, frame: &Frame<'_>) -> Outcome {
+        let header = GetConsumerListByGroupRequestHeader::decode(&frame.ext)?;
+        let name = plain(header.consumer_group);
+        let group = self.groups.get(&name).filter(|group| !group.members.is_empty());
+        let Some(group) = group else {
+            let remark = alloc::format!("no consumer for this group, {name}");
+            return Err(Refusal::new(response_code::SYSTEM_ERROR, remark));
+        };
+        let ids: BTreeSet<&str> = group.members.iter().map(|member| &*member.client_id).collect();
+        let ids: Vec<Text<'_>> = ids.into_iter().map(Text::plain).collect();
+        let body = GetConsumerListByGroupResponseBody { consumer_id_list: (&*ids).into() };
+        let body = json(&body, Dialect::Strict);
+        self.answer_with(request, response_code::SUCCESS, None, &Absent, &body);
+        Ok(())
+    }
+
+    /// Request 46.
+    pub(super) fn handle_check_client(&mut self, request: Request, frame: &Frame<'_>) -> Outcome {
+        let body = CheckClientRequestBody::decode(frame.body)?;
+        if let Some(subscription) = body.subscription_data {
+            let expression_type = subscription.expression_type.map(plain);
+            check_expression_type(expression_type.as_deref())?;
+        }
+        self.answer(request, response_code::SUCCESS, None);
+        Ok(())
+    }
+
+    /// Request 203.
+    pub(super) fn handle_consumers(&mut self, request: Request, frame: &Frame<'_>) -> Outcome {
+        let header = GetConsumerConnectionListRequestHeader::decode(&frame.ext)?;
+        let name = plain(header.consumer_group);
+        let group = self.groups.get(&name).filter(|group| !group.members.is_empty());
+        let Some(group) = group else {
+            let remark = alloc::format!("the consumer group[{name}] not online");
+            return Err(Refusal::new(response_code::CONSUMER_NOT_ONLINE, remark));
+        };
+        let addresses = self.addresses(group.members.iter().map(|member| member.session));
+        let connections = self.connections_of(&addresses);
+        let subscriptions: Vec<_> = group.subscriptions.iter().map(subscription_data).collect();
+        let body = ConsumerConnection {
+            connection_set: (&*connections).into(),
+            consume_from_where: group.from_where,
+            consume_type: group.consume_type,
+            message_model: group.model,
+            subscription_table: (&*subscriptions).into(),
+        };
+        let body = json(&body, Dialect::Fastjson);
+        self.answer_with(request, response_code::SUCCESS, None, &Absent, &body);
+        Ok(())
+    }
+
+    /// Request 204.
+    pub(super) fn handle_producers(&mut self, request: Request, frame: &Frame<'_>) -> Outcome {
+        let header = GetProducerConnectionListRequestHeader::decode(&frame.ext)?;
+        let name = plain(header.producer_group);
+        let Some(sessions) = self.clients.producers.get(&*name) else {
+            let remark = alloc::format!("the producer group[{name}] not exist");
+            return Err(Refusal::new(response_code::SYSTEM_ERROR, remark));
+        };
+        let addresses = self.addresses(sessions.iter().copied());
+        let connections = self.connections_of(&addresses);
+        let body = ProducerConnection { connection_set: (&*connections).into() };
+        let body = json(&body, Dialect::Fastjson);
+        self.answer_with(request, response_code::SUCCESS, None, &Absent, &body);
+        Ok(())
+    }
+
+    fn addresses(&self, ids: impl Iterator<Item = SessionId>) -> Vec<(SessionId, String)> {
+        ids.filter_map(|id| Some((id, alloc::format!("{}", self.sessions.get(id)?.peer)))).collect()
+    }
+
+    fn connections_of<'a>(&'a self, addresses: &'a [(SessionId, String)]) -> Vec<Connection<'a>> {
+        let connection = |(id, address): &'a (SessionId, String)| {
+            let session = self.sessions.get(*id)?;
+            Some(Connection {
+                client_addr: Some(Text::plain(address)),
+                client_id: session.client_id.as_deref().map(Text::plain),
+                language: session.language,
+                version: session.version,
+            })
+        };
+        addresses.iter().filter_map(connection).collect()
+    }
+
+    /// Looks for connections without a word from now on.
+    pub(super) fn scan_from(&mut self, now: Now) {
+        if !core::mem::replace(&mut self.clients.scans, true) {
+            self.timers.add(now.at.plus_us(IDLE_SCAN_US), Due::Idle);
+        }
+    }
+
+    /// Closes connections without a word, and looks again as long as there are any.
+    pub(super) fn scan_idle(&mut self, now: Now) {
+        let idle_us = u64::try_from(self.config.limits.idle_max.as_micros()).unwrap_or(u64::MAX);
+        let is_idle = |session: &Session| now.at.us_since(session.heard) >= idle_us;
+        let idle: Vec<SessionId> =
+            self.sessions.iter().filter(|(_, s)| is_idle(s)).map(|(id, _)| id).collect();
+        for id in idle {
+            if let Some(session) = self.sessions.get_mut(id) {
+                session.closing = Some(turbopump_core::link::CloseReason::Idle);
+                self.sessions.wake(id);
+            }
+        }
+        self.clients.scans = false;
+        if self.sessions.len() > 0 {
+            self.scan_from(now);
+        }
+    }
 }
+
+/// Takes over what a member subscribes to; true where the topics are others than before. Topics
+/// whose known subscription differs from this member's go into `differ`.
+fn subscribe(
+    group: &mut Group,
+    data: &ConsumerData<'_>,
+    differ: &mut Vec<String>,
+) -> Result<bool, Refusal> {
+    let mut has_changed = false;
+    let mut topics = Vec::new();
+    for subscription in data.subscription_data_set.iter() {
+        let new = subscription_of(&subscription?)?;
+        topics.push(new.topic.clone());
+        let has_room = group.subscriptions.len() < SUBSCRIPTIONS_MAX;
+        match group.subscriptions.iter_mut().find(|known| known.topic == new.topic) {
+            Some(known) => {
+                let is_same =
+                    known.text == new.text && known.expression_type == new.expression_type;
+                if !is_same && group.members.len() > 1 {
+                    differ.push((*new.topic).into());
+                }
+                if new.version > known.version {
+                    *known = new;
+                }
+            }
+            None if has_room => {
+                group.subscriptions.push(new);
+                has_changed = true;
+            }
+            None => {}
+        }
+    }
+    let known = group.subscriptions.len();
+    group.subscriptions.retain(|subscription| topics.contains(&subscription.topic));
+    Ok(has_changed || group.subscriptions.len() != known)
+}
+
+fn subscription_of(data: &SubscriptionData<'_>) -> Result<Subscription, Refusal> {
+    let text: String = data.sub_string.map_or_else(|| "*".into(), |text| plain(text).into_owned());
+    let expression_type = data.expression_type.map_or_else(|| "TAG".into(), plain).into_owned();
+    let filter = match &*expression_type {
+        "TAG" | "" => {
+            let expression = Expression::parse(Some(&text)).map_err(|error| {
+                let remark = alloc::format!("parse the consumer's subscription failed: {error}");
+                Refusal::new(response_code::SUBSCRIPTION_PARSE_FAILED, remark)
+            })?;
+            Filter::new(expression)
+        }
+        // Refused when it pulls.
+        _ => Filter::default(),
+    };
+    Ok(Subscription {
+        topic: (*plain(data.topic)).into(),
+        text: text.into(),
+        version: data.sub_version,
+        expression_type,
+        filter,
+    })
+}
+
+fn subscription_data(subscription: &Subscription) -> (Text<'_>, SubscriptionData<'_>) {
+    let topic = Text::plain(&subscription.topic);
+    let data = SubscriptionData {
+        class_filter_mode: false,
+        code_set: subscription.filter.codes().into(),
+        expression_type: Some(Text::plain(&subscription.expression_type)),
+        filter_class_source: None,
+        sub_string: Some(Text::plain(&subscription.text)),
+        sub_version: subscription.version,
+        tags_set: Default::default(),
+        topic,
+    };
+    (topic, data)
+}
+
+/// A body as JSON.
+pub(super) fn json<'a>(body: &impl Body<'a>, dialect: Dialect) -> Vec<u8> {
+    let mut text = String::new();
+    // Writing to a string can't fail, and neither can lists that nobody has read.
+    let _ = body.write(dialect, &mut text);
+    text.into_bytes()
+}
+
+#[cfg(test)]
+mod tests;

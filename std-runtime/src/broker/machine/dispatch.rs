@@ -8,7 +8,7 @@ use turbopump_core::time::Now;
 use super::Broker;
 use super::answer::{Outcome, Refusal};
 use super::faults::Fate;
-use super::sessions::{Request, Session, SessionId};
+use super::sessions::{Request, SessionId};
 
 const fn request_of(id: SessionId, frame: &Frame<'_>) -> Request {
     Request {
@@ -41,7 +41,7 @@ impl Broker {
         session.version = frame.header.version;
         session.language = frame.header.language;
         if frame.header.is_response() {
-            self.handle_response(now, id, &frame);
+            self.handle_response(id, &frame);
             return Ok(());
         }
         let request = request_of(id, &frame);
@@ -87,6 +87,27 @@ impl Broker {
             request_code::PULL_MESSAGE | request_code::LITE_PULL_MESSAGE => {
                 self.handle_pull(now, request, frame)
             }
+            request_code::HEART_BEAT => self.handle_heartbeat(request, frame),
+            request_code::UNREGISTER_CLIENT => self.handle_unregister(request, frame),
+            request_code::GET_CONSUMER_LIST_BY_GROUP => self.handle_consumer_list(request, frame),
+            request_code::CHECK_CLIENT_CONFIG => self.handle_check_client(request, frame),
+            request_code::GET_CONSUMER_CONNECTION_LIST => self.handle_consumers(request, frame),
+            request_code::GET_PRODUCER_CONNECTION_LIST => self.handle_producers(request, frame),
+            request_code::QUERY_CONSUMER_OFFSET => self.handle_query_offset(request, frame),
+            request_code::UPDATE_CONSUMER_OFFSET => self.handle_commit(request, frame),
+            request_code::SEARCH_OFFSET_BY_TIMESTAMP => self.handle_search_offset(request, frame),
+            request_code::GET_MAX_OFFSET => self.handle_max_offset(request, frame),
+            request_code::GET_MIN_OFFSET => self.handle_min_offset(request, frame),
+            request_code::GET_EARLIEST_MSG_STORETIME => self.handle_earliest_time(request, frame),
+            request_code::INVOKE_BROKER_TO_RESET_OFFSET => self.handle_reset(request, frame),
+            request_code::LOCK_BATCH_MQ => self.handle_lock(now, request, frame),
+            request_code::UNLOCK_BATCH_MQ => self.handle_unlock(request, frame),
+            request_code::GET_CONSUMER_RUNNING_INFO => {
+                self.handle_running_info(now, request, frame)
+            }
+            request_code::CONSUME_MESSAGE_DIRECTLY => {
+                self.handle_consume_directly(now, request, frame)
+            }
             code => {
                 self.counts.requests_unknown += 1;
                 let remark = alloc::format!(" request type {code} not supported");
@@ -94,14 +115,4 @@ impl Broker {
             }
         }
     }
-
-    /// The answer to a request of ours.
-    fn handle_response(&mut self, _now: Now, id: SessionId, frame: &Frame<'_>) {
-        if let Some(session) = self.sessions.get_mut(id) {
-            session.relays.remove(&frame.header.opaque);
-        }
-    }
-
-    /// A connection is gone.
-    pub(super) fn handle_left(&mut self, _now: Now, _id: SessionId, _session: Session) {}
 }

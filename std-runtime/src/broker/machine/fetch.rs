@@ -13,6 +13,7 @@ use super::Broker;
 use super::delays::Delayed;
 use super::log::Range;
 use super::pull::Found;
+use super::relay::Direct;
 
 /// Something that is to be read from disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +29,7 @@ pub struct Read {
 pub(super) enum After {
     Pull(Found),
     Delayed(Delayed),
+    Direct(Direct),
 }
 
 #[derive(Debug, Default)]
@@ -86,6 +88,7 @@ impl Broker {
     fn go_on(&mut self, now: Now, after: After, slices: Option<&mut Vec<Bytes>>) {
         match after {
             After::Pull(found) => self.deliver(found, slices),
+            After::Direct(direct) => self.consume_directly(now, direct, slices),
             After::Delayed(delayed) => self.release_delayed(now, delayed, slices),
         }
     }

@@ -66,6 +66,11 @@ impl Filter {
         Self(expression.codes().collect())
     }
 
+    /// The hashes; none for all messages.
+    pub(super) fn codes(&self) -> &[i32] {
+        &self.0
+    }
+
     pub(super) fn takes(&self, tags_code: i32) -> bool {
         self.0.is_empty() || self.0.contains(&tags_code)
     }
@@ -104,6 +109,14 @@ impl Group {
     pub(super) fn commit(&mut self, queue: QueueId, offset: u64) {
         if self.offsets.insert(queue, offset) != Some(offset) {
             self.changed.insert(queue);
+        }
+    }
+
+    /// As [`commit`](Self::commit), from a client: it counts only once the client has heard of the
+    /// last reset.
+    pub(super) fn commit_of_client(&mut self, queue: QueueId, offset: u64) {
+        if !self.resets.contains_key(&queue) {
+            self.commit(queue, offset);
         }
     }
 }

@@ -104,6 +104,12 @@ impl Log {
         self.hot_bytes + self.tail.len()
     }
 
+    /// Whether what is at this position is in memory.
+    pub(super) fn is_hot(&self, position: u64) -> bool {
+        let first = self.blocks.front().map_or(self.tail_position, |block| block.position);
+        (first..self.end()).contains(&position)
+    }
+
     /// Memory for a message of this size, all zero; its position is [`end`](Self::end) before.
     pub(super) fn append(&mut self, size_bytes: usize) -> &mut [u8] {
         let len = self.tail.len();

@@ -20,7 +20,9 @@
 //! | `append` | what happens once a message is stored |
 //! | `send`, `pull` | the two things most clients want |
 //! | `delays` | which messages wait for their time |
-//! | `groups` | who consumes what, and how far it is |
+//! | `clients`, `groups`, `locks` | who is there, and consumes what |
+//! | `offsets` | how far queues and groups are |
+//! | `relay` | what is handed on to a client |
 //! | `fetch` | what goes on once something was read |
 //! | `access`, `faults` | who is not served, and what goes wrong on purpose |
 //! | `state` | what is remembered besides messages |
@@ -40,9 +42,13 @@ mod groups;
 mod keys;
 #[cfg(test)]
 mod kit;
+mod locks;
 mod log;
+mod offsets;
 mod pull;
+mod query;
 mod queue;
+mod relay;
 mod retries;
 mod send;
 mod sessions;
@@ -68,6 +74,7 @@ use turbopump_core::time::{Instant, Now};
 
 use super::config::BrokerConfig;
 
+pub use clients::Notice;
 pub use counts::Counts;
 pub use faults::{Fault, FaultAction, JournalEntry};
 pub use fetch::Read;
@@ -76,6 +83,7 @@ pub use sessions::SessionId;
 pub use stats::{BrokerStats, SERIES_MAX};
 
 use append::Pending;
+use clients::Clients;
 use faults::Faults;
 use fetch::Reads;
 use groups::Groups;
@@ -105,6 +113,7 @@ pub struct Broker {
     closed_store: Option<Box<str>>,
     /// Queues with messages that those who wait were not told of.
     news: Vec<QueueId>,
+    clients: Clients,
     pulls: WaitingPulls,
     reads: Reads,
     timers: Timers,
@@ -136,6 +145,7 @@ impl Broker {
             stored: 0,
             closed_store: None,
             news: Vec::new(),
+            clients: Clients::default(),
             pulls: WaitingPulls::default(),
             reads: Reads::default(),
             timers: Timers::default(),
@@ -207,6 +217,7 @@ impl Broker {
             return None;
         }
         self.counts.connections_opened += 1;
+        self.scan_from(now);
         Some(self.sessions.open(peer, now.at))
     }
 
@@ -239,8 +250,11 @@ impl Broker {
                 }
             }
         }
-        if outcome.is_err() {
+        if let Err(error) = outcome {
             self.counts.frames_malformed += 1;
+            if let Some(peer) = self.sessions.get(id).map(|session| session.peer) {
+                self.note(Notice::MalformedFrame { peer, error });
+            }
         }
         if consumed > 0 {
             self.settle(now);

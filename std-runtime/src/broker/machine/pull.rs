@@ -21,7 +21,7 @@ use super::groups::Filter;
 use super::log::Range;
 use super::queue::Queue;
 use super::send::no_topic;
-use super::sessions::Request;
+use super::sessions::{Request, SessionId};
 use super::timers::Due;
 use super::topics::QueueId;
 
@@ -82,6 +82,11 @@ impl WaitingPulls {
         }
         self.places.push(Some(waiting));
         (self.places.len() - 1) as u32
+    }
+
+    fn session(&self, number: u32) -> Option<SessionId> {
+        let waiting = self.places.get(number as usize)?.as_ref()?;
+        Some(waiting.pull.request.session)
     }
 
     fn take(&mut self, number: u32) -> Option<Waiting> {
@@ -166,7 +171,7 @@ impl Broker {
             && let Ok(offset) = u64::try_from(header.commit_offset)
             && let Some(group) = self.groups.get_mut(&group)
         {
-            group.commit(queue, offset);
+            group.commit_of_client(queue, offset);
         }
         let bytes_asked = header.max_msg_bytes.and_then(|bytes| u64::try_from(bytes).ok());
         let mut pull = Pull {
@@ -367,6 +372,31 @@ impl Broker {
                 queue.waiting.retain(|other| *other != number);
             }
             self.try_pull(now, &mut waiting.pull, false);
+        }
+    }
+
+    /// The consumers of this group that wait at a queue are told where to go on.
+    pub(super) fn end_pulls_for_reset(&mut self, id: QueueId, group: &str, offset: u64) {
+        let Some(members) = self.groups.get(group).map(|group| &group.members) else {
+            return;
+        };
+        let sessions: Vec<SessionId> = members.iter().map(|member| member.session).collect();
+        let numbers = self.topics.queue(id).map_or_else(Vec::new, |queue| queue.waiting.clone());
+        let mut told = false;
+        for number in numbers {
+            if self.pulls.session(number).is_some_and(|session| sessions.contains(&session))
+                && let Some(waiting) = self.pulls.take(number)
+            {
+                self.timers.remove(waiting.until, Due::Pull(number));
+                if let Some(queue) = self.topics.queue_mut(id) {
+                    queue.waiting.retain(|other| *other != number);
+                }
+                self.answer_moved(&waiting.pull, offset);
+                told = true;
+            }
+        }
+        if told && let Some(group) = self.groups.get_mut(group) {
+            group.resets.remove(&id);
         }
     }
 

@@ -3,6 +3,8 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use super::log::Range;
+
 /// Where one message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
@@ -134,6 +136,15 @@ impl Queue {
             }
         }
         self.min + low as u64
+    }
+
+    /// The visible message that begins at this position of the log.
+    pub(super) fn at_position(&self, position: u64) -> Option<Range> {
+        // In the order of the log, whatever the offsets.
+        let index = self.entries.partition_point(|entry| entry.position < position);
+        let entry = self.entries.get(index)?;
+        let is_there = index < self.visible && entry.position == position && entry.size_bytes > 0;
+        is_there.then_some(Range { position, size_bytes: entry.size_bytes })
     }
 
     /// When the first message that may be seen was stored.

@@ -5,6 +5,7 @@ use alloc::collections::BTreeSet;
 use turbopump_core::time::{Instant, Now};
 
 use super::Broker;
+use super::sessions::SessionId;
 
 /// How often offsets that were committed in passing are remembered.
 const REMEMBER_US: u64 = 1_000_000;
@@ -18,6 +19,10 @@ pub(super) enum Due {
     Delay(u32),
     /// What has changed is written down.
     Remember,
+    /// Connections without a word are looked for.
+    Idle,
+    /// A client that was handed a request has not answered it.
+    Relay(SessionId, i32),
     /// A request that was held back on purpose.
     Held(u64),
 }
@@ -50,7 +55,10 @@ impl Timers {
 
 impl Broker {
     pub(super) fn start_timers(&mut self, now: Now) {
-        self.timers.add(now.at.plus_us(REMEMBER_US), Due::Remember);
+        // Without a disk there is nothing to be remembered.
+        if self.log.has_disk() {
+            self.timers.add(now.at.plus_us(REMEMBER_US), Due::Remember);
+        }
     }
 
     pub(super) fn run_timers(&mut self, now: Now) {
@@ -59,6 +67,8 @@ impl Broker {
             match due {
                 Due::Pull(number) => self.end_pull(now, number),
                 Due::Delay(level) => self.deliver_delayed(now, level),
+                Due::Idle => self.scan_idle(now),
+                Due::Relay(client, opaque) => self.end_relay(client, opaque),
                 Due::Held(number) => self.release_held(now, number),
                 Due::Remember => {
                     self.remember(now, true);
