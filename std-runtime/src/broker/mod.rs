@@ -1,8 +1,10 @@
 //! A broker and a name server in this process: for development, for tests, and at the edge.
 
+mod answers;
 mod config;
 pub mod machine;
 mod server;
+mod sessions;
 pub mod store;
 
 pub use config::{

@@ -1,91 +1,19 @@
 //! Answers, and requests of the broker's own: how they come into the outbox of a connection.
 
-use alloc::borrow::Cow;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use bytes::{Bytes, BytesMut};
 
-use turbopump_core::rocketmq::wire::command::CommandError;
-use turbopump_core::rocketmq::wire::frame::encode_head;
 use turbopump_core::rocketmq::wire::header::{
-    Absent, EncodeError, ExtSource, FLAG_ONEWAY, Header, HeaderError, Serialization, response_code,
+    Absent, ExtSource, FLAG_ONEWAY, Header, Serialization,
 };
-use turbopump_core::rocketmq::wire::json::{JsonError, Text};
+use turbopump_core::rocketmq::wire::json::Text;
 
 use super::Broker;
 use super::sessions::{Request, SessionId};
+use crate::broker::answers::{Wrote, write_head};
 
-/// Why a request is not granted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
-    pub(super) code: i32,
-    pub(super) remark: Cow<'static, str>,
-}
-
-impl Refusal {
-    pub(super) fn new(code: i32, remark: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, remark: remark.into() }
-    }
-}
-
-impl From<CommandError> for Refusal {
-    fn from(error: CommandError) -> Self {
-        Self::new(response_code::SYSTEM_ERROR, alloc::format!("{error}"))
-    }
-}
-
-impl From<HeaderError> for Refusal {
-    fn from(error: HeaderError) -> Self {
-        Self::new(response_code::SYSTEM_ERROR, alloc::format!("{error}"))
-    }
-}
-
-impl From<JsonError> for Refusal {
-    fn from(error: JsonError) -> Self {
-        Self::new(response_code::SYSTEM_ERROR, alloc::format!("the body: {error}"))
-    }
-}
-
-/// What became of a request: answered, or to be answered later, or refused.
-pub(super) type Outcome = Result<(), Refusal>;
-
-/// The text without its escapes; borrowed where it has none.
-pub(super) fn plain(text: Text<'_>) -> Cow<'_, str> {
-    match text.as_str() {
-        Some(text) => Cow::Borrowed(text),
-        None => Cow::Owned(text.chars().collect::<String>()),
-    }
-}
-
-/// Appends a frame's head to `out`, and returns its length.
-fn write_head(
-    out: &mut BytesMut,
-    header: &Header<'_>,
-    serialization: Serialization,
-    ext: &impl ExtSource,
-    body_bytes: usize,
-) -> Result<usize, EncodeError> {
-    let start = out.len();
-    let mut room_bytes = 512;
-    loop {
-        out.resize(start + room_bytes, 0);
-        let room = out.get_mut(start..).unwrap_or_default();
-        match encode_head(header, serialization, ext, body_bytes, room) {
-            Ok(bytes) => {
-                out.truncate(start + bytes);
-                return Ok(bytes);
-            }
-            Err(EncodeError::NoRoom { needed_bytes, .. }) if needed_bytes > room_bytes => {
-                room_bytes = needed_bytes;
-            }
-            Err(error) => {
-                out.truncate(start);
-                return Err(error);
-            }
-        }
-    }
-}
+pub(super) use crate::broker::answers::{Outcome, Refusal, plain};
 
 impl Broker {
     /// Answers with a code, and a remark that says more.
@@ -156,21 +84,14 @@ impl Broker {
         ext: &impl ExtSource,
         body_bytes: usize,
     ) -> bool {
-        let Some(session) = self.sessions.get_mut(id) else {
-            return false;
-        };
-        if session.is_mute {
-            return false;
+        match self.sessions.write_head(id, header, serialization, ext, body_bytes) {
+            Wrote::Head => true,
+            Wrote::Nobody => false,
+            Wrote::TooLong => {
+                self.counts.unwritable += 1;
+                false
+            }
         }
-        let written = write_head(session.outbox.open(), header, serialization, ext, body_bytes);
-        let Ok(bytes) = written else {
-            // Longer than a frame can be: nothing that the peer could make sense of.
-            self.counts.unwritable += 1;
-            return false;
-        };
-        session.outbox.wrote(bytes);
-        self.sessions.wake(id);
-        true
     }
 
     /// An answer that is kept until what it confirms is stored; empty where none is wanted.

@@ -1,8 +1,8 @@
 //! What tests of the machine share: a broker with a clock that the test moves, and clients.
 
 use core::net::SocketAddr;
-use std::collections::BTreeMap;
 
+use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -20,33 +20,33 @@ use super::{Broker, BrokerConfig, SessionId};
 
 /// A frame that a client has got.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Got {
-    pub(super) code: i32,
-    pub(super) opaque: i32,
-    pub(super) is_response: bool,
-    pub(super) is_oneway: bool,
-    pub(super) remark: String,
-    pub(super) ext: BTreeMap<String, String>,
-    pub(super) body: Vec<u8>,
+pub(in crate::broker) struct Got {
+    pub(in crate::broker) code: i32,
+    pub(in crate::broker) opaque: i32,
+    pub(in crate::broker) is_response: bool,
+    pub(in crate::broker) is_oneway: bool,
+    pub(in crate::broker) remark: String,
+    pub(in crate::broker) ext: BTreeMap<String, String>,
+    pub(in crate::broker) body: Vec<u8>,
 }
 
 impl Got {
     #[track_caller]
-    pub(super) fn field(&self, name: &str) -> &str {
+    pub(in crate::broker) fn field(&self, name: &str) -> &str {
         self.ext.get(name).unwrap_or_else(|| panic!("no field {name}: {self:?}"))
     }
 
     #[track_caller]
-    pub(super) fn number(&self, name: &str) -> i64 {
+    pub(in crate::broker) fn number(&self, name: &str) -> i64 {
         self.field(name).parse().unwrap_or_else(|_| panic!("{name} is no number: {self:?}"))
     }
 
-    pub(super) fn text(&self) -> &str {
+    pub(in crate::broker) fn text(&self) -> &str {
         core::str::from_utf8(&self.body).unwrap()
     }
 
     /// The bodies of the messages in its body.
-    pub(super) fn bodies(&self) -> Vec<String> {
+    pub(in crate::broker) fn bodies(&self) -> Vec<String> {
         let bodies = Messages::new(&self.body).map(|message| message.unwrap().body);
         bodies.map(|body| String::from_utf8_lossy(body).into_owned()).collect()
     }
@@ -139,25 +139,7 @@ impl Kit {
             }
             chunks.iter().for_each(|chunk| bytes.extend_from_slice(chunk));
         }
-        let mut frames = Vec::new();
-        let field = turbopump_core::rocketmq::wire::frame::FRAMES;
-        for frame in turbopump_core::frame::decode(&field, &bytes) {
-            let frame = Frame::decode(frame.unwrap()).unwrap();
-            let ext = frame.ext.iter().map(|field| {
-                let value = field.value().unwrap().map(|value| value.to_string());
-                (field.name().unwrap().to_string(), value.unwrap_or_default())
-            });
-            frames.push(Got {
-                code: frame.header.code,
-                opaque: frame.header.opaque,
-                is_response: frame.header.is_response(),
-                is_oneway: frame.header.is_oneway(),
-                remark: frame.header.remark.map(|text| text.to_string()).unwrap_or_default(),
-                ext: ext.collect(),
-                body: frame.body.to_vec(),
-            });
-        }
-        frames
+        frames_of(&bytes)
     }
 
     /// Sends a request and returns its answer, which has to be there at once.
@@ -232,6 +214,29 @@ impl Kit {
         ];
         self.ask(id, request_code::PULL_MESSAGE, &fields, &[])
     }
+}
+
+/// The frames that a client has got.
+pub(in crate::broker) fn frames_of(bytes: &[u8]) -> Vec<Got> {
+    let mut frames = Vec::new();
+    let field = turbopump_core::rocketmq::wire::frame::FRAMES;
+    for frame in turbopump_core::frame::decode(&field, bytes) {
+        let frame = Frame::decode(frame.unwrap()).unwrap();
+        let ext = frame.ext.iter().map(|field| {
+            let value = field.value().unwrap().map(|value| value.to_string());
+            (field.name().unwrap().to_string(), value.unwrap_or_default())
+        });
+        frames.push(Got {
+            code: frame.header.code,
+            opaque: frame.header.opaque,
+            is_response: frame.header.is_response(),
+            is_oneway: frame.header.is_oneway(),
+            remark: frame.header.remark.map(|text| text.to_string()).unwrap_or_default(),
+            ext: ext.collect(),
+            body: frame.body.to_vec(),
+        });
+    }
+    frames
 }
 
 #[cfg(test)]

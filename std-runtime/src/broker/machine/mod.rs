@@ -15,7 +15,7 @@
 //!
 //! | module | decides |
 //! | --- | --- |
-//! | `sessions`, `answer` | what is written to whom |
+//! | `answer` (and `sessions`, `answers` of the broker) | what is written to whom |
 //! | `topics`, `queue`, `log`, `keys` | where messages are |
 //! | `append` | what happens once a message is stored |
 //! | `send`, `pull` | the two things most clients want |
@@ -41,7 +41,7 @@ mod fetch;
 mod groups;
 mod keys;
 #[cfg(test)]
-mod kit;
+pub(super) mod kit;
 mod locks;
 mod log;
 mod offsets;
@@ -51,7 +51,6 @@ mod queue;
 mod relay;
 mod retries;
 mod send;
-mod sessions;
 mod state;
 mod stats;
 mod timers;
@@ -73,13 +72,14 @@ use turbopump_core::rocketmq::wire::frame::frames;
 use turbopump_core::time::{Instant, Now};
 
 use super::config::BrokerConfig;
+use super::sessions::{self, Sessions};
 
+pub use super::sessions::SessionId;
 pub use clients::Notice;
 pub use counts::Counts;
 pub use faults::{Fault, FaultAction, JournalEntry};
 pub use fetch::Read;
 pub use log::{Group, Range};
-pub use sessions::SessionId;
 pub use stats::{BrokerStats, SERIES_MAX};
 
 use append::Pending;
@@ -90,7 +90,6 @@ use groups::Groups;
 use keys::Keys;
 use log::Log;
 use pull::WaitingPulls;
-use sessions::Sessions;
 use timers::Timers;
 use topics::{QueueId, Topics};
 
