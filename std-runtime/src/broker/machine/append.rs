@@ -163,6 +163,7 @@ impl Broker {
             }
         }
         self.keys.forget_from(self.stored);
+        self.transactions.forget_from(self.stored);
         self.log.cut(self.stored);
         self.counts.store_failures += 1;
         self.note(Notice::StoreFailed { reason: reason.into(), is_final });

@@ -189,3 +189,6 @@ pub(super) fn join(slices: &mut Vec<Bytes>) -> Bytes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

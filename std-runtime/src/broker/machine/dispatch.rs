@@ -87,6 +87,10 @@ impl Broker {
             request_code::PULL_MESSAGE | request_code::LITE_PULL_MESSAGE => {
                 self.handle_pull(now, request, frame)
             }
+            request_code::CONSUMER_SEND_MSG_BACK => self.handle_send_back(now, request, frame),
+            request_code::END_TRANSACTION => self.handle_end_transaction(now, request, frame),
+            request_code::VIEW_MESSAGE_BY_ID => self.handle_view(now, request, frame),
+            request_code::QUERY_MESSAGE => self.handle_query(now, request, frame),
             request_code::HEART_BEAT => self.handle_heartbeat(request, frame),
             request_code::UNREGISTER_CLIENT => self.handle_unregister(request, frame),
             request_code::GET_CONSUMER_LIST_BY_GROUP => self.handle_consumer_list(request, frame),

@@ -13,7 +13,11 @@ use super::Broker;
 use super::delays::Delayed;
 use super::log::Range;
 use super::pull::Found;
+use super::query::Query;
 use super::relay::Direct;
+use super::retries::SentBack;
+use super::sessions::Request;
+use super::transactions::HalfRead;
 
 /// Something that is to be read from disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +34,10 @@ pub(super) enum After {
     Pull(Found),
     Delayed(Delayed),
     Direct(Direct),
+    SendBack(SentBack),
+    Half(HalfRead),
+    View(Request),
+    Query(Query),
 }
 
 #[derive(Debug, Default)]
@@ -88,6 +96,10 @@ impl Broker {
     fn go_on(&mut self, now: Now, after: After, slices: Option<&mut Vec<Bytes>>) {
         match after {
             After::Pull(found) => self.deliver(found, slices),
+            After::SendBack(sent_back) => self.send_back(now, sent_back, slices),
+            After::Half(half) => self.half_read(now, half, slices),
+            After::View(request) => self.answer_view(request, slices),
+            After::Query(query) => self.answer_query(&query, slices),
             After::Direct(direct) => self.consume_directly(now, direct, slices),
             After::Delayed(delayed) => self.release_delayed(now, delayed, slices),
         }

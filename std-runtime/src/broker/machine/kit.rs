@@ -57,6 +57,12 @@ pub(super) struct Kit {
     pub(super) now: Now,
     next: i32,
     pub(super) serialization: Serialization,
+    /// Messages on the disk, by position.
+    disk: BTreeMap<u64, Vec<u8>>,
+    config: BrokerConfig,
+    with_disk: bool,
+    /// What was appended stays where it is: the disk is slow.
+    pub(super) is_slow: bool,
 }
 
 impl Kit {
@@ -67,8 +73,66 @@ impl Kit {
     pub(super) fn with(config: BrokerConfig, with_disk: bool) -> Self {
         let now = Now::new(Instant::from_ms(1_000), 1_700_000_000_000);
         let host = SocketAddr::from(([127, 0, 0, 1], 10_911));
-        let broker = Broker::new(config, host, with_disk, now);
-        Self { broker, now, next: 100, serialization: Serialization::Json }
+        let broker = Broker::new(config.clone(), host, with_disk, now);
+        let (disk, is_slow) = (BTreeMap::new(), false);
+        let serialization = Serialization::Json;
+        Self { broker, now, next: 100, serialization, disk, config, with_disk, is_slow }
+    }
+
+    /// Does what the store does, unless it is slow.
+    fn serve_store(&mut self) {
+        while self.serve_groups() | self.serve_reads() {}
+    }
+
+    fn serve_groups(&mut self) -> bool {
+        let mut any = false;
+        while !self.is_slow
+            && let Some(group) = self.broker.poll_group()
+        {
+            let bytes = group.parts.concat();
+            let (mut rest, mut position) = (&bytes[..], group.position);
+            for size_bytes in &group.sizes {
+                let (record, behind) = rest.split_at(*size_bytes as usize);
+                self.disk.insert(position, record.to_vec());
+                (rest, position) = (behind, position + u64::from(*size_bytes));
+            }
+            assert!(rest.is_empty(), "sizes are those of the parts");
+            self.broker.handle_stored(self.now, group.end);
+            any = true;
+        }
+        any
+    }
+
+    fn serve_reads(&mut self) -> bool {
+        let mut any = false;
+        while let Some(read) = self.broker.poll_read() {
+            let mut slices = Vec::new();
+            for range in read.ranges {
+                let mut position = range.position;
+                while position < range.position + u64::from(range.size_bytes) {
+                    let record = &self.disk[&position];
+                    position += record.len() as u64;
+                    slices.push(bytes::Bytes::copy_from_slice(record));
+                }
+            }
+            self.broker.handle_read(self.now, read.id, Some(slices));
+            any = true;
+        }
+        any
+    }
+
+    /// Kills the broker, and starts another one with what is on the disk.
+    pub(super) fn restart(&mut self) {
+        let host = SocketAddr::from(([127, 0, 0, 1], 10_911));
+        self.broker = Broker::new(self.config.clone(), host, self.with_disk, self.now);
+        for (position, record) in &self.disk {
+            assert!(self.broker.recover(*position, record));
+        }
+        let last = self.disk.last_key_value();
+        let end = last.map_or(0, |(position, record)| position + record.len() as u64 + 1_000);
+        let start = self.disk.first_key_value().map_or(0, |(position, _)| *position);
+        self.broker.handle_recovered(self.now, start, end);
+        self.serve_store();
     }
 
     pub(super) fn connect(&mut self) -> SessionId {
@@ -93,6 +157,7 @@ impl Kit {
                 return;
             }
             self.broker.handle_timeout(self.now);
+            self.serve_store();
         }
     }
 
@@ -122,6 +187,7 @@ impl Kit {
         let len = encode(header, self.serialization, ext, body, &mut memory).unwrap();
         let consumed = self.broker.handle_bytes(self.now, id, &memory[..len]).unwrap();
         assert_eq!(consumed, len);
+        self.serve_store();
     }
 
     pub(super) fn oneway(&mut self, id: SessionId, code: i32, ext: &impl ExtSource, body: &[u8]) {

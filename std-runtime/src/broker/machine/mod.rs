@@ -19,7 +19,8 @@
 //! | `topics`, `queue`, `log`, `keys` | where messages are |
 //! | `append` | what happens once a message is stored |
 //! | `send`, `pull` | the two things most clients want |
-//! | `delays` | which messages wait for their time |
+//! | `delays`, `retries`, `transactions` | which messages wait, and for what |
+//! | `query` | how messages are found |
 //! | `clients`, `groups`, `locks` | who is there, and consumes what |
 //! | `offsets` | how far queues and groups are |
 //! | `relay` | what is handed on to a client |
@@ -92,6 +93,7 @@ use log::Log;
 use pull::WaitingPulls;
 use timers::Timers;
 use topics::{QueueId, Topics};
+use transactions::Transactions;
 
 /// A broker and its name server. See the [module](self).
 #[derive(Debug)]
@@ -113,6 +115,7 @@ pub struct Broker {
     /// Queues with messages that those who wait were not told of.
     news: Vec<QueueId>,
     clients: Clients,
+    transactions: Transactions,
     pulls: WaitingPulls,
     reads: Reads,
     timers: Timers,
@@ -145,6 +148,7 @@ impl Broker {
             closed_store: None,
             news: Vec::new(),
             clients: Clients::default(),
+            transactions: Transactions::default(),
             pulls: WaitingPulls::default(),
             reads: Reads::default(),
             timers: Timers::default(),
@@ -369,6 +373,7 @@ impl Broker {
             }
         }
         self.keys.forget_before(start);
+        self.transactions.forget_before(start);
     }
 
     /// The disk has nothing before this position any more.

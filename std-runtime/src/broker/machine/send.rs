@@ -272,10 +272,10 @@ impl Broker {
         }
         let (delay_level, has_key) = (facts.delay_level, facts.has_key);
         self.complete_properties(now, facts, properties);
-        let queue = self.after_retries(header, queue, properties)?;
+        let (queue, is_dead) = self.after_retries(now, request, header, queue, properties)?;
         let (target, sys_flag) = if is_half {
             (self.hold_half(queue, properties)?, sys_flag.with_transaction(Transaction::None))
-        } else if delay_level > 0 {
+        } else if delay_level > 0 && !is_dead {
             (self.hold_delayed(queue, delay_level, properties)?, sys_flag)
         } else {
             (queue, sys_flag)

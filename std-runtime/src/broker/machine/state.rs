@@ -392,13 +392,14 @@ impl Broker {
         {
             self.apply(change);
         }
+        let size_bytes = u32::try_from(len).unwrap_or(u32::MAX);
+        let range = Range { position, size_bytes };
+        self.recover_transaction(&message, range);
         let topic = match self.topics.find(message.topic) {
             Some(topic) => topic,
             // What made it is lost, or its messages are older than that it was deleted.
             None => self.topics.put(message.topic, TopicSettings::with_queues(queue + 1, 6)).0,
         };
-        let size_bytes = u32::try_from(len).unwrap_or(u32::MAX);
-        let range = Range { position, size_bytes };
         let properties = message.properties().unwrap_or_default();
         if let Some(topic) = self.topics.get_mut(topic) {
             while topic.queues.len() <= queue as usize {
@@ -470,9 +471,13 @@ impl Broker {
         self.stored = end;
         let delays = core::mem::take(&mut self.state.delays);
         self.state = State { delays, ..State::default() };
+        self.resume_transactions(now);
         if let Some(topic) = self.topics.find(SCHEDULE_TOPIC) {
             let levels = u32::try_from(self.config.delay_levels.len()).unwrap_or(0);
             (0..levels).for_each(|queue| self.arrived(now, QueueId { topic, queue }));
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

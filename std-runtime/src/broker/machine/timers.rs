@@ -19,6 +19,8 @@ pub(super) enum Due {
     Delay(u32),
     /// What has changed is written down.
     Remember,
+    /// Open transactions are looked at.
+    Transactions,
     /// Connections without a word are looked for.
     Idle,
     /// A client that was handed a request has not answered it.
@@ -67,6 +69,7 @@ impl Broker {
             match due {
                 Due::Pull(number) => self.end_pull(now, number),
                 Due::Delay(level) => self.deliver_delayed(now, level),
+                Due::Transactions => self.check_transactions(now),
                 Due::Idle => self.scan_idle(now),
                 Due::Relay(client, opaque) => self.end_relay(client, opaque),
                 Due::Held(number) => self.release_held(now, number),

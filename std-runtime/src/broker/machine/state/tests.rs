@@ -1,0 +1,88 @@
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use crate::broker::BrokerConfig;
+use crate::broker::machine::kit::Kit;
+
+const OF_GROUP: [(&str, &str); 3] = [("consumerGroup", "g"), ("topic", "Orders"), ("queueId", "1")];
+
+#[test]
+fn everything_is_there_after_a_restart() {
+    let mut kit = Kit::with(BrokerConfig::default(), true);
+    let client = kit.connect();
+    for n in 0..10 {
+        assert_eq!(kit.produce(client, "Orders", 1, &n.to_string(), &[("TAGS", "t")]).code, 0);
+    }
+    assert_eq!(kit.ask(client, 15, &(OF_GROUP, [("commitOffset", "6")]), b"").code, 0);
+    for _ in 0..3 {
+        kit.restart();
+        let client = kit.connect();
+        assert_eq!(kit.ask(client, 14, &OF_GROUP, b"").number("offset"), 6);
+        assert_eq!(kit.pull(client, "g", "Orders", 1, 8).bodies(), ["8", "9"]);
+        let topic = kit.broker.topics.by_name("Orders").unwrap();
+        assert_eq!((topic.settings.read_queues, topic.settings.perm), (4, 6));
+    }
+    let client = kit.connect();
+    let sent = kit.produce(client, "Orders", 1, "10", &[]);
+    assert_eq!(sent.number("queueOffset"), 10);
+}
+
+#[test]
+fn nothing_is_said_or_seen_before_it_is_stored() {
+    let mut kit = Kit::with(BrokerConfig::default(), true);
+    let client = kit.connect();
+    kit.produce(client, "Orders", 0, "first", &[]);
+    kit.is_slow = true;
+    let fields = [
+        ("a", "pg"),
+        ("b", "Orders"),
+        ("c", "TBW102"),
+        ("d", "4"),
+        ("e", "0"),
+        ("f", "0"),
+        ("g", "0"),
+        ("h", "0"),
+        ("j", "0"),
+    ];
+    kit.send(client, 310, 0, &fields, b"second");
+    kit.send(client, 15, 0, &(OF_GROUP, [("commitOffset", "1")]), b"");
+    assert!(kit.take(client).is_empty());
+    assert_eq!(kit.pull(client, "g", "Orders", 0, 0).bodies(), ["first"]);
+    // It can't be stored: that is said, and the place is free again.
+    kit.broker.handle_store_failed(kit.now, "the disk is full", false);
+    let got = kit.take(client);
+    assert_eq!(got.iter().map(|got| got.code).collect::<Vec<_>>(), [14, 14]);
+    assert!(got[0].remark.ends_with("the disk is full"), "{got:?}");
+    kit.is_slow = false;
+    let sent = kit.produce(client, "Orders", 0, "third", &[]);
+    assert_eq!((sent.code, sent.number("queueOffset")), (0, 1));
+    assert_eq!(kit.pull(client, "g", "Orders", 0, 0).bodies(), ["first", "third"]);
+    kit.restart();
+    let client = kit.connect();
+    assert_eq!(kit.pull(client, "g", "Orders", 0, 0).bodies(), ["first", "third"]);
+    // What could not be remembered was remembered again.
+    assert_eq!(kit.ask(client, 14, &OF_GROUP, b"").number("offset"), 1);
+    kit.broker.handle_store_failed(kit.now, "it is broken", true);
+    assert_eq!(kit.produce(client, "Orders", 0, "fourth", &[]).code, 14);
+    assert_eq!(kit.pull(client, "g", "Orders", 0, 1).bodies(), ["third"]);
+}
+
+#[test]
+fn what_goes_away_leaves_the_rest_readable() {
+    let mut config = BrokerConfig::default();
+    config.limits.memory_bytes_max = 4 << 20;
+    let mut kit = Kit::with(config, false);
+    let client = kit.connect();
+    let body = "x".repeat(100_000);
+    for _ in 0..100 {
+        kit.produce(client, "Orders", 0, &body, &[("KEYS", "k")]);
+    }
+    let stats = kit.broker.stats();
+    assert!(stats.memory_bytes <= 4 << 20, "{} bytes", stats.memory_bytes);
+    assert!(stats.messages < 45 && stats.keys < 90, "{stats:?}");
+    let got = kit.pull(client, "g", "Orders", 0, 0);
+    assert_eq!(got.code, 21);
+    let min = got.number("nextBeginOffset");
+    assert_eq!(min as u64 + stats.messages, 100);
+    assert_eq!(kit.pull(client, "g", "Orders", 0, min as u64).bodies()[0], body);
+}
