@@ -2,6 +2,7 @@
 
 extern crate alloc;
 
+pub mod disk;
 pub mod effort;
 pub mod mock;
 pub mod threads;

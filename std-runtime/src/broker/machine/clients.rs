@@ -61,6 +61,11 @@ pub enum Notice {
         /// What is wrong with it.
         error: turbopump_core::frame::FrameError,
     },
+    /// Messages were found on disk, and what was lost.
+    Recovered {
+        /// What was found.
+        recovery: crate::broker::store::Recovery,
+    },
     /// Messages could not be written, or read.
     StoreFailed {
         /// Why.

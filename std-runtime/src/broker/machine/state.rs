@@ -17,6 +17,7 @@ use turbopump_core::time::Now;
 
 use super::Broker;
 use super::append::{Draft, Receipt};
+use super::clients::Notice;
 use super::groups::GroupSettings;
 use super::log::{Log, Range};
 use super::queue::Entry;
@@ -24,6 +25,7 @@ use super::topics::{
     DEFAULT_TOPIC, GIVEN_UP_TOPIC, HALF_TOPIC, OPERATION_TOPIC, QueueId, SCHEDULE_TOPIC,
     STATE_TOPIC, TopicSettings,
 };
+use crate::broker::store::Recovery;
 
 /// Offsets in one record; more are written in several.
 const OFFSETS_MAX: usize = 4_096;
@@ -462,6 +464,11 @@ impl Broker {
         for delay in change.delays.into_iter().filter(|delay| delay.level < 64) {
             self.state.set_delay(delay.level, delay.offset);
         }
+    }
+
+    /// What the store has found, for those who want to know.
+    pub fn note_recovery(&mut self, recovery: Recovery) {
+        self.note(Notice::Recovered { recovery });
     }
 
     /// All records that there are were taken: the log goes from `start` to `end`.

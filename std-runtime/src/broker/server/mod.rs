@@ -102,7 +102,7 @@ fn open(
     });
     let (store, recovery) = opened.map_err(io::Error::other)?;
     machine.handle_recovered(now, store.start(), store.end());
-    let _ = recovery;
+    machine.note_recovery(recovery);
     Ok((machine, (store, flush)))
 }
 

@@ -1,85 +1,33 @@
-//! Messages on disk.
-#![allow(missing_docs, dead_code, clippy::todo)]
+//! Messages on disk: append-only segments, written in groups, proved by checksums.
+//!
+//! The module decides how messages lie on disk, what is proved good after a crash, and what is cut
+//! off. What is written when, and what an acknowledgement means, is up to whoever calls; so is the
+//! disk itself, behind the trait [`Disk`].
+//!
+//! A segment is a file that is named by the position of its first byte. It begins with a header,
+//! and goes on with groups: messages one behind the other as they are stored and pulled, then a
+//! trailer with the length and the CRC-32 of each of them, and of itself. The messages' own CRC
+//! covers their bodies only, so that it would not show torn properties.
+//!
+//! | bytes | header of a segment | | bytes | trailer of a group of n messages |
+//! | --- | --- | --- | --- | --- |
+//! | 8 | `TPSTORE` and a zero | | 4 | its length |
+//! | 4 | version of the format | | 4 | a number of its own, where messages have theirs |
+//! | 4 | zero | | 8 | position of the group |
+//! | 8 | position of the segment | | 4 | n |
+//! | 4 | CRC-32 of the above | | 8 n | length and CRC-32 of each message |
+//! | 4 | zero | | 4 | CRC-32 of the above |
+//!
+//! All numbers are big-endian, as in messages.
 
-use alloc::vec::Vec;
-use bytes::Bytes;
-use core::fmt;
-use core::marker::PhantomData;
+mod disk;
+mod error;
+mod files;
+mod format;
+mod scan;
 
-/// Bytes that a group of so many messages takes behind them.
-#[must_use]
-pub const fn trailer_bytes(records: usize) -> usize {
-    32 + records * 8
-}
-
-pub trait Disk: Send + 'static {}
-#[derive(Debug)]
-pub struct Folder;
-impl Folder {
-    pub fn open(_path: &std::path::Path) -> std::io::Result<Self> {
-        todo!()
-    }
-}
-impl Disk for Folder {}
-#[derive(Debug, Default)]
-pub struct StoreSettings;
-#[derive(Debug)]
-pub struct StoreError;
-impl StoreError {
-    pub fn is_final(&self) -> bool {
-        todo!()
-    }
-}
-impl fmt::Display for StoreError {
-    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        todo!()
-    }
-}
-impl core::error::Error for StoreError {}
-#[derive(Debug)]
-pub struct Recovery;
-#[derive(Debug)]
-pub struct Segment {
-    pub start: u64,
-    pub bytes: u64,
-    pub last_stored_ms: u64,
-}
-#[derive(Debug)]
-pub struct DiskStore<D>(PhantomData<D>);
-#[derive(Debug)]
-pub struct StoreReader<D>(PhantomData<D>);
-impl<D: Disk> StoreReader<D> {
-    pub fn read(&self, _position: u64, _len: usize) -> Result<Bytes, StoreError> {
-        todo!()
-    }
-}
-impl<D: Disk> DiskStore<D> {
-    pub fn open(
-        _disk: D,
-        _settings: StoreSettings,
-        _each: &mut dyn FnMut(u64, &[u8]),
-    ) -> Result<(Self, Recovery), StoreError> {
-        todo!()
-    }
-    pub fn append(&mut self, _p: u64, _parts: &[Bytes], _s: &[u32]) -> Result<u64, StoreError> {
-        todo!()
-    }
-    pub fn sync(&mut self) -> Result<(), StoreError> {
-        todo!()
-    }
-    pub fn reader(&self) -> StoreReader<D> {
-        todo!()
-    }
-    pub fn segments(&self) -> Vec<Segment> {
-        todo!()
-    }
-    pub fn start(&self) -> u64 {
-        todo!()
-    }
-    pub fn end(&self) -> u64 {
-        todo!()
-    }
-    pub fn remove_before(&mut self, _position: u64) -> Result<u64, StoreError> {
-        todo!()
-    }
-}
+pub use disk::{Disk, Folder};
+pub use error::StoreError;
+pub use files::{DiskStore, Segment, StoreReader, StoreSettings};
+pub use format::trailer_bytes;
+pub use scan::{Damage, Recovery, verify};
