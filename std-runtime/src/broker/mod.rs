@@ -4,6 +4,8 @@ mod answers;
 mod config;
 pub mod machine;
 mod server;
+pub mod name_server;
+mod properties;
 mod sessions;
 pub mod store;
 
