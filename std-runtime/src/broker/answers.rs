@@ -163,10 +163,6 @@ impl Reply {
         Self { fields: alloc::vec![(name, value.into())], ..Self::default() }
     }
 
-    pub(super) fn remark(remark: impl Into<String>) -> Self {
-        Self { remark: Some(remark.into()), ..Self::default() }
-    }
-
     /// Its fields, to be written.
     pub(super) fn ext(&self) -> Vec<(&str, &str)> {
         self.fields.iter().map(|(name, value)| (*name, &**value)).collect()

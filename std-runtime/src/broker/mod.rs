@@ -3,9 +3,9 @@
 mod answers;
 mod config;
 pub mod machine;
-mod server;
 pub mod name_server;
 mod properties;
+mod server;
 mod sessions;
 pub mod store;
 

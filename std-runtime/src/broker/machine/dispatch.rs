@@ -6,6 +6,7 @@ use turbopump_core::rocketmq::wire::header::{request_code, response_code};
 use turbopump_core::time::Now;
 
 use super::Broker;
+use super::admin_stats::not_done;
 use super::answer::{Outcome, Refusal};
 use super::faults::Fate;
 use super::sessions::{Request, SessionId};
@@ -112,11 +113,59 @@ impl Broker {
             request_code::CONSUME_MESSAGE_DIRECTLY => {
                 self.handle_consume_directly(now, request, frame)
             }
-            code => {
+            request_code::GET_ROUTEINFO_BY_TOPIC
+            | request_code::GET_BROKER_CLUSTER_INFO
+            | request_code::GET_ALL_TOPIC_LIST_FROM_NAMESERVER
+            | request_code::GET_TOPICS_BY_CLUSTER
+            | request_code::GET_SYSTEM_TOPIC_LIST_FROM_NS
+            | request_code::DELETE_TOPIC_IN_NAMESRV
+            | request_code::PUT_KV_CONFIG
+            | request_code::GET_KV_CONFIG
+            | request_code::DELETE_KV_CONFIG
+            | request_code::GET_KVLIST_BY_NAMESPACE
+            | request_code::WIPE_WRITE_PERM_OF_BROKER
+            | request_code::ADD_WRITE_PERM_OF_BROKER
+            | request_code::UPDATE_NAMESRV_CONFIG
+            | request_code::GET_NAMESRV_CONFIG => self.handle_name_server(request, frame),
+            code => self.handle_admin(now, request, frame).unwrap_or_else(|| {
                 self.counts.requests_unknown += 1;
                 let remark = alloc::format!(" request type {code} not supported");
                 Err(Refusal::new(response_code::REQUEST_CODE_NOT_SUPPORTED, remark))
-            }
+            }),
         }
+    }
+
+    /// What administrators ask, and what this broker does not do; `None` for anything else.
+    fn handle_admin(&mut self, now: Now, request: Request, frame: &Frame<'_>) -> Option<Outcome> {
+        Some(match request.code {
+            request_code::UPDATE_AND_CREATE_TOPIC => self.handle_create_topic(now, request, frame),
+            request_code::UPDATE_AND_CREATE_TOPIC_LIST => {
+                self.handle_create_topics(now, request, frame)
+            }
+            request_code::DELETE_TOPIC_IN_BROKER => self.handle_delete_topic(now, request, frame),
+            request_code::GET_ALL_TOPIC_CONFIG => self.handle_all_topics(request, frame),
+            request_code::GET_TOPIC_CONFIG => self.handle_topic_config(request, frame),
+            request_code::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP => {
+                self.handle_create_group(now, request, frame)
+            }
+            request_code::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST => {
+                self.handle_create_groups(now, request, frame)
+            }
+            request_code::DELETE_SUBSCRIPTIONGROUP => self.handle_delete_group(now, request, frame),
+            request_code::GET_ALL_SUBSCRIPTIONGROUP_CONFIG => {
+                self.handle_all_groups(request, frame)
+            }
+            request_code::GET_SUBSCRIPTIONGROUP_CONFIG => self.handle_group_config(request, frame),
+            request_code::QUERY_TOPIC_CONSUME_BY_WHO => self.handle_consumed_by(request, frame),
+            request_code::GET_TOPIC_STATS_INFO => self.handle_topic_stats(now, request, frame),
+            request_code::GET_CONSUME_STATS => self.handle_consume_stats(request, frame),
+            request_code::GET_SYSTEM_TOPIC_LIST_FROM_BROKER => self.handle_system_topics(request),
+            request_code::GET_BROKER_RUNTIME_INFO => self.handle_runtime_info(now, request),
+            request_code::UPDATE_BROKER_CONFIG => self.handle_update_config(now, request, frame),
+            request_code::GET_BROKER_CONFIG => self.handle_config(request),
+            request_code::QUERY_ASSIGNMENT => self.handle_assignment(request, frame),
+            request_code::SET_MESSAGE_REQUEST_MODE => self.handle_request_mode(request, frame),
+            code => Err(not_done(code)?),
+        })
     }
 }

@@ -26,19 +26,28 @@
 //! | `relay` | what is handed on to a client |
 //! | `fetch` | what goes on once something was read |
 //! | `access`, `faults` | who is not served, and what goes wrong on purpose |
+//! | `routes`, `registration` | where clients and name servers find its topics |
+//! | `admin`, `admin_groups`, `settings` | what administrators may change |
+//! | `admin_stats`, `figures` | what they are told of how it goes |
+//! | `assignment` | which queues a client is to consume, where it asks |
 //! | `state` | what is remembered besides messages |
 //! | `counts`, `stats` | what is counted, and how it is called |
 //! | `timers` | what happens when |
 
 mod access;
+mod admin;
+mod admin_groups;
+mod admin_stats;
 mod answer;
 mod append;
+mod assignment;
 mod clients;
 mod counts;
 mod delays;
 mod dispatch;
 mod faults;
 mod fetch;
+mod figures;
 mod groups;
 mod keys;
 #[cfg(test)]
@@ -49,9 +58,12 @@ mod offsets;
 mod pull;
 mod query;
 mod queue;
+mod registration;
 mod relay;
 mod retries;
+mod routes;
 mod send;
+mod settings;
 mod state;
 mod stats;
 mod timers;
@@ -81,6 +93,7 @@ pub use counts::Counts;
 pub use faults::{Fault, FaultAction, JournalEntry};
 pub use fetch::Read;
 pub use log::{Group, Range};
+pub use registration::{REGISTER_PERIOD, Registration};
 pub use stats::{BrokerStats, SERIES_MAX};
 
 use append::Pending;
@@ -123,6 +136,8 @@ pub struct Broker {
     state: state::State,
     random: SplitMix64,
     counts: Counts,
+    figures: figures::Figures,
+    directory: routes::Directory,
     /// Memory of answers that are prepared.
     prepared: BytesMut,
     /// Memory that is used again and again; empty in between.
@@ -156,6 +171,8 @@ impl Broker {
             state: state::State::default(),
             random: SplitMix64::new(config.seed),
             counts: Counts::default(),
+            figures: figures::Figures::new(now),
+            directory: routes::Directory::default(),
             prepared: BytesMut::new(),
             scratch: Vec::new(),
             ranges: Vec::new(),

@@ -5,6 +5,7 @@ use alloc::collections::BTreeSet;
 use turbopump_core::time::{Instant, Now};
 
 use super::Broker;
+use super::figures::SAMPLE_US;
 use super::sessions::SessionId;
 
 /// How often offsets that were committed in passing are remembered.
@@ -27,6 +28,8 @@ pub(super) enum Due {
     Relay(SessionId, i32),
     /// A request that was held back on purpose.
     Held(u64),
+    /// Counters are looked at, for rates.
+    Sample,
 }
 
 #[derive(Debug, Default)]
@@ -61,6 +64,7 @@ impl Broker {
         if self.log.has_disk() {
             self.timers.add(now.at.plus_us(REMEMBER_US), Due::Remember);
         }
+        self.timers.add(now.at.plus_us(SAMPLE_US), Due::Sample);
     }
 
     pub(super) fn run_timers(&mut self, now: Now) {
@@ -76,6 +80,10 @@ impl Broker {
                 Due::Remember => {
                     self.remember(now, true);
                     self.timers.add(now.at.plus_us(REMEMBER_US), Due::Remember);
+                }
+                Due::Sample => {
+                    self.figures.sample(now, &self.counts);
+                    self.timers.add(now.at.plus_us(SAMPLE_US), Due::Sample);
                 }
             }
         }

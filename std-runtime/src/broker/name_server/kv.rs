@@ -108,8 +108,8 @@ impl KvConfig {
         let total_bytes = self.bytes - old_bytes + bytes;
         if settings > SETTINGS_MAX || longest > TEXT_BYTES_MAX || total_bytes > BYTES_MAX {
             let remark = alloc::format!(
-                "{settings} settings with {total_bytes} bytes, the longest with {longest}, are more \
-                 than {SETTINGS_MAX} with {BYTES_MAX} bytes, the longest with {TEXT_BYTES_MAX}"
+                "{settings} settings with {total_bytes} bytes, the longest with {longest}, are \
+                 more than {SETTINGS_MAX} with {BYTES_MAX} bytes, the longest with {TEXT_BYTES_MAX}"
             );
             return Err(Refusal::new(response_code::SYSTEM_ERROR, remark));
         }

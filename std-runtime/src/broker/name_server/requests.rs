@@ -42,7 +42,8 @@ pub(in crate::broker) fn refuse_config(body: &[u8]) -> Result<Reply, Refusal> {
     let settings = properties::read(body).unwrap_or_default();
     let names: Vec<&str> = settings.iter().map(|(name, _)| &**name).collect();
     let remark = alloc::format!(
-        "the settings of this name server can't be changed while it runs [{}]: start it with others",
+        "the settings of this name server can't be changed while it runs [{}]: start \
+         it with others",
         names.join(", ")
     );
     Err(Refusal::new(response_code::NO_PERMISSION, remark))

@@ -94,7 +94,12 @@ fn plain_body(topics: &[&str], counter: i64) -> Vec<u8> {
         .iter()
         .map(|topic| {
             alloc::format!(
-                r#""{topic}":{{"attributes":{{}},"order":false,"perm":6,"readQueueNums":8,"topicFilterType":"SINGLE_TAG","topicName":"{topic}","topicSysFlag":0,"writeQueueNums":4}}"#
+                concat!(
+                    r#""{topic}":{{"attributes":{{}},"order":false,"perm":6,"readQueueNums":8,"#,
+                    r#""topicFilterType":"SINGLE_TAG","topicName":"{topic}","topicSysFlag":0,"#,
+                    r#""writeQueueNums":4}}"#
+                ),
+                topic = topic
             )
         })
         .collect();
@@ -102,7 +107,13 @@ fn plain_body(topics: &[&str], counter: i64) -> Vec<u8> {
         alloc::format!(r#"{{"counter":{counter},"stateVersion":0,"timestamp":1700000000000}}"#);
     let table = topics.join(",");
     let body = alloc::format!(
-        r#"{{"filterServerList":[],"topicConfigSerializeWrapper":{{"dataVersion":{version},"mappingDataVersion":{version},"topicConfigTable":{{{table}}},"topicQueueMappingDetailMap":{{}},"topicQueueMappingInfoMap":{{}}}}}}"#
+        concat!(
+            r#"{{"filterServerList":[],"topicConfigSerializeWrapper":{{"dataVersion":{version},"#,
+            r#""mappingDataVersion":{version},"topicConfigTable":{{{table}}},"#,
+            r#""topicQueueMappingDetailMap":{{}},"topicQueueMappingInfoMap":{{}}}}}}"#
+        ),
+        version = version,
+        table = table
     );
     body.into_bytes()
 }
