@@ -274,8 +274,6 @@ fn check_attribute(name: &str, value: &str) -> Outcome {
 
 #[cfg(test)]
 mod tests {
-    use core::str::from_utf8;
-
     use turbopump_core::rocketmq::wire::header::request_code as code;
 
     use super::*;
@@ -450,7 +448,6 @@ mod tests {
             bytes.windows(text.len()).position(|window| window == text).unwrap()
         };
         assert!(at("old") < at("deleted_topics") && at("deleted_topics") < at("new"));
-        assert!(from_utf8(b"old").is_ok());
         assert_eq!(kit.pull(client, "g", "Orders", 0, 0).bodies(), ["new"]);
         // What can't be stored is refused, and nothing is confirmed.
         send(&mut kit, b"lost");
@@ -460,6 +457,65 @@ mod tests {
         assert_eq!(codes, [14, 14]);
         assert_eq!(delete(&mut kit, client, "More").code, 14);
     }
+
+    /// A broker that finds these groups of records on disk.
+    fn recovered(groups: &[crate::broker::machine::Group]) -> Kit {
+        let mut kit = Kit::with(BrokerConfig::default(), true);
+        for group in groups {
+            let mut position = group.position;
+            let bytes: Vec<u8> = group.parts.iter().flat_map(|part| part.to_vec()).collect();
+            let mut rest = &bytes[..];
+            for size in &group.sizes {
+                let (record, behind) = rest.split_at(*size as usize);
+                assert!(kit.broker.recover(position, record));
+                position += u64::from(*size);
+                rest = behind;
+            }
+        }
+        let end = groups.last().map_or(0, |group| group.end);
+        kit.broker.handle_recovered(kit.now, 0, end);
+        kit
+    }
+
+    #[test]
+    fn a_deletion_that_was_lost_is_remembered_later() {
+        let mut kit = Kit::with(BrokerConfig::default(), true);
+        let client = kit.connect();
+        let mut disk = Vec::new();
+        let write = |kit: &mut Kit, disk: &mut Vec<_>| {
+            while let Some(group) = kit.broker.poll_group() {
+                kit.broker.handle_stored(kit.now, group.end);
+                disk.push(group);
+            }
+        };
+        let body = br#"{"groupName":"g0"}"#;
+        kit.send(client, code::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP, 0, &Absent, body);
+        kit.send(client, code::UPDATE_AND_CREATE_TOPIC_LIST, 0, &Absent, LIST);
+        write(&mut kit, &mut disk);
+        assert_eq!(kit.take(client).iter().filter(|got| got.code == 0).count(), 2);
+        let found = recovered(&disk).broker;
+        assert!(found.topics.find("A").is_some() && found.groups.get("g0").is_some());
+
+        // The records of these are lost; one of the topics is there again.
+        let delete = |kit: &mut Kit, code, field, name: &str| {
+            kit.send(client, code, 0, &[(field, name)], &[]);
+        };
+        delete(&mut kit, code::DELETE_TOPIC_IN_BROKER, "topic", "A");
+        delete(&mut kit, code::DELETE_TOPIC_IN_BROKER, "topic", "B");
+        delete(&mut kit, code::DELETE_SUBSCRIPTIONGROUP, "groupName", "g0");
+        let again = br#"{"topicConfigList":[{"topicName":"B","readQueueNums":3}]}"#;
+        kit.send(client, code::UPDATE_AND_CREATE_TOPIC_LIST, 0, &Absent, again);
+        assert!(kit.broker.poll_group().is_some());
+        kit.broker.handle_store_failed(kit.now, "no space", false);
+        assert_eq!(kit.take(client).iter().filter(|got| got.code == 14).count(), 4);
+        write(&mut kit, &mut disk);
+        let found = recovered(&disk).broker;
+        assert!(found.topics.find("A").is_none() && found.groups.get("g0").is_none());
+        let settings = found.topics.by_name("B").map(|topic| topic.settings.read_queues);
+        assert_eq!(settings, Some(3));
+    }
+
+    const LIST: &[u8] = br#"{"topicConfigList":[{"topicName":"A"},{"topicName":"B"}]}"#;
 
     #[test]
     fn only_attributes_without_effect_are_taken() {

@@ -4,7 +4,7 @@
 //! that there is one log, one order, and one recovery. Without one there is nothing to be done.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -100,7 +100,15 @@ struct Delay {
     is_busy: bool,
 }
 
-/// What has changed since it was last written down.
+/// What was deleted by a record that ends here.
+#[derive(Debug)]
+struct Unsure {
+    end: u64,
+    topics: Vec<String>,
+    groups: Vec<String>,
+}
+
+/// What has changed since it was last written down. What is deleted and made again is both.
 #[derive(Debug, Default)]
 pub(super) struct State {
     topics: BTreeSet<Box<str>>,
@@ -109,6 +117,8 @@ pub(super) struct State {
     deleted_groups: BTreeSet<Box<str>>,
     delays: Vec<Delay>,
     changed_delays: BTreeSet<u32>,
+    /// Deletions that were written and are not stored: nothing else would say it again.
+    unsure: VecDeque<Unsure>,
     /// To be given once all of that is stored.
     receipts: Vec<Receipt>,
     /// Everything is to be written down once more.
@@ -117,7 +127,6 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn topic_changed(&mut self, name: &str) {
-        self.deleted_topics.remove(name);
         self.topics.insert(name.into());
     }
 
@@ -127,7 +136,6 @@ impl State {
     }
 
     pub(super) fn group_changed(&mut self, name: &str) {
-        self.deleted_groups.remove(name);
         self.groups.insert(name.into());
     }
 
@@ -165,6 +173,26 @@ impl State {
     pub(super) fn end_delay(&mut self, level: u32) {
         if let Some(delay) = self.delay_mut(level) {
             delay.is_busy = false;
+        }
+    }
+
+    /// Deletions that may be lost, until everything before `stored` is.
+    fn expect(&mut self, end: u64, stored: u64, change: &Change) {
+        while self.unsure.front().is_some_and(|unsure| unsure.end <= stored) {
+            self.unsure.pop_front();
+        }
+        let (topics, groups) = (&change.deleted_topics, &change.deleted_groups);
+        if !(topics.is_empty() && groups.is_empty()) {
+            let unsure = Unsure { end, topics: topics.clone(), groups: groups.clone() };
+            self.unsure.push_back(unsure);
+        }
+    }
+
+    /// What is behind `stored` is lost: what was deleted there is deleted once more.
+    fn delete_again(&mut self, stored: u64) {
+        for unsure in self.unsure.drain(..).filter(|unsure| unsure.end > stored) {
+            self.deleted_topics.extend(unsure.topics.into_iter().map(Into::into));
+            self.deleted_groups.extend(unsure.groups.into_iter().map(Into::into));
         }
     }
 
@@ -243,6 +271,7 @@ impl Broker {
             self.write_change(now, &Change::default(), Some(receipt));
         }
         self.write_change(now, &change, last);
+        self.state.expect(self.log.end(), self.stored, &change);
     }
 
     /// All that there is, so that older records are not needed any more.
@@ -254,6 +283,7 @@ impl Broker {
     /// What was to be remembered could not be stored.
     pub(super) fn handle_state_lost(&mut self) {
         self.state.is_lost = self.closed_store.is_none();
+        self.state.delete_again(self.stored);
     }
 
     fn write_change(&mut self, now: Now, change: &Change, receipt: Option<Receipt>) {
@@ -292,6 +322,7 @@ impl Broker {
             change.delays.push(DelayRecord { level, offset });
         }
         self.state.delays = state.delays;
+        self.state.unsure = state.unsure;
         self.state.receipts = state.receipts;
         let topics = &self.topics;
         'groups: for (name, group) in self.groups.iter_mut() {
@@ -343,7 +374,8 @@ impl Broker {
             }
         }
         let state = core::mem::take(&mut self.state);
-        self.state = State { delays: state.delays, receipts: state.receipts, ..State::default() };
+        let State { delays, unsure, receipts, .. } = state;
+        self.state = State { delays, unsure, receipts, ..State::default() };
         change
     }
 
@@ -419,7 +451,14 @@ impl Broker {
         true
     }
 
+    /// Deletions come first: what is there, too, was made again afterwards.
     fn apply(&mut self, change: Change) {
+        for name in change.deleted_topics {
+            self.topics.remove(&name);
+        }
+        for name in change.deleted_groups {
+            self.groups.remove(&name);
+        }
         for topic in change.topics {
             let settings = TopicSettings {
                 read_queues: topic.read_queues,
@@ -439,9 +478,6 @@ impl Broker {
                 }
             }
         }
-        for name in change.deleted_topics {
-            self.topics.remove(&name);
-        }
         for group in change.groups {
             self.groups.make(&group.name).settings = GroupSettings {
                 is_enabled: group.is_enabled,
@@ -451,9 +487,6 @@ impl Broker {
                 retry_queues: group.retry_queues,
                 notifies: group.notifies,
             };
-        }
-        for name in change.deleted_groups {
-            self.groups.remove(&name);
         }
         for offset in change.offsets {
             if let Some(topic) = self.topics.find(&offset.topic) {
