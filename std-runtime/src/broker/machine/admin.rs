@@ -24,7 +24,7 @@ use super::append::{Receipt, unavailable};
 use super::registration::topic_config;
 use super::send::no_topic;
 use super::sessions::Request;
-use super::topics::{TopicSettings, check_name};
+use super::topics::{TopicId, TopicSettings, check_name};
 use crate::broker::answers::Reply;
 
 /// All bits that permissions can have.
@@ -168,14 +168,19 @@ impl Broker {
             return;
         };
         self.state.topic_deleted(name);
+        self.forget_offsets(id);
+        for queue in topic.queues {
+            self.end_pulls_of(now, &queue.waiting);
+        }
+    }
+
+    /// No group has anything to do with a topic any more.
+    pub(super) fn forget_offsets(&mut self, id: TopicId) {
         for (_, group) in self.groups.iter_mut() {
             group.offsets.retain(|queue, _| queue.topic != id);
             group.resets.retain(|queue, _| queue.topic != id);
             group.locks.retain(|queue, _| queue.topic != id);
             group.changed.retain(|queue| queue.topic != id);
-        }
-        for queue in topic.queues {
-            self.end_pulls_of(now, &queue.waiting);
         }
     }
 

@@ -137,8 +137,13 @@ mod tests {
 
     fn ask(kit: &mut Kit, session: SessionId, client: &str, strategy: &str, model: &str) -> String {
         let body = alloc::format!(
-            r#"{{"clientId":"{client}","consumerGroup":"g","messageModel":"{model}",{}"#,
-            alloc::format!(r#""strategyName":"{strategy}","topic":"Orders"}}"#)
+            concat!(
+                r#"{{"clientId":"{}","consumerGroup":"g","messageModel":"{}","#,
+                r#""strategyName":"{}","topic":"Orders"}}"#
+            ),
+            client,
+            model,
+            strategy
         );
         let got = kit.ask(session, code::QUERY_ASSIGNMENT, &Absent, body.as_bytes());
         if got.code == 0 { got.text().into() } else { got.remark }

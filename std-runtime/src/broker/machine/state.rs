@@ -454,7 +454,10 @@ impl Broker {
     /// Deletions come first: what is there, too, was made again afterwards.
     fn apply(&mut self, change: Change) {
         for name in change.deleted_topics {
-            self.topics.remove(&name);
+            if let Some(id) = self.topics.find(&name) {
+                self.topics.remove(&name);
+                self.forget_offsets(id);
+            }
         }
         for name in change.deleted_groups {
             self.groups.remove(&name);
