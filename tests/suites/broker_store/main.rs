@@ -12,7 +12,7 @@ use turbopump_core::random::SplitMix64;
 use turbopump_std::broker::store::{
     DiskStore, Folder, StoreError, StoreSettings, trailer_bytes, verify,
 };
-use turbopump_tests::disk::{DiskFaults, SimulatedDisk};
+use turbopump_tests::disk::DiskFaults;
 
 use world::{Violation, World, group, settings};
 

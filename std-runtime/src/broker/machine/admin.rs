@@ -420,6 +420,7 @@ mod tests {
     #[test]
     fn deletion_is_remembered_before_it_is_confirmed() {
         let mut kit = Kit::with(BrokerConfig::default(), true);
+        kit.is_slow = true;
         let client = kit.connect();
         store(&mut kit);
         kit.send(client, code::DELETE_TOPIC_IN_BROKER, 0, &[("topic", "Nothing")], &[]);
@@ -485,6 +486,7 @@ mod tests {
     #[test]
     fn a_deletion_that_was_lost_is_remembered_later() {
         let mut kit = Kit::with(BrokerConfig::default(), true);
+        kit.is_slow = true;
         let client = kit.connect();
         let mut disk = Vec::new();
         let write = |kit: &mut Kit, disk: &mut Vec<_>| {

@@ -48,6 +48,11 @@ impl Timers {
         self.0.first().map(|(at, _)| *at)
     }
 
+    #[cfg(test)]
+    pub(super) fn has(&self, wanted: Due) -> bool {
+        self.0.iter().any(|(_, due)| *due == wanted)
+    }
+
     fn pop(&mut self, now: Instant) -> Option<Due> {
         let (at, due) = *self.0.first()?;
         if at > now {

@@ -56,7 +56,9 @@ pub(super) enum HeaderKind {
 }
 
 pub(super) fn read_header(bytes: &[u8], start: u64) -> HeaderKind {
-    let Some((head, rest)) = bytes.split_at_checked(24) else {
+    // All of it, because what follows is found by its length.
+    let whole = bytes.get(..HEADER_BYTES).and_then(|bytes| bytes.split_at_checked(24));
+    let Some((head, rest)) = whole else {
         return HeaderKind::Damaged;
     };
     let Some((crc, _)) = rest.split_first_chunk() else {
