@@ -67,7 +67,7 @@ pub fn average_by_circle(queues: usize, clients: usize, index: usize) -> StepBy<
 }
 
 /// The share of a client whose queues were configured: those of `wanted` that there are, in the
-/// order in which they are wanted.
+/// order in which they are wanted. Java takes those that there are not as well.
 pub fn configured<'a>(
     queues: &'a [Queue<'a>],
     wanted: &'a [Queue<'a>],

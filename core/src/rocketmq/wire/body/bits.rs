@@ -3,7 +3,7 @@
 use core::error::Error;
 use core::fmt;
 
-use crate::rocketmq::wire::json::Text;
+use crate::rocketmq::wire::json::{Chars, Text};
 
 /// The numbers of the bits in `text`, ascending: Base64 of bytes with the lowest bits first.
 ///
@@ -27,35 +27,38 @@ pub fn bits(text: Text<'_>) -> Result<impl Iterator<Item = u32>, BitsError> {
     if len % 4 == 1 || padding.clone().count() > 2 || padding.clone().any(|other| other != '=') {
         return Err(BitsError { position: len });
     }
-    // Six bits a digit, the highest first, and the bytes of eight.
-    let bytes = (len / 4).saturating_mul(3).saturating_add((len % 4).saturating_sub(1));
-    let set = digits.enumerate().flat_map(|(index, digit)| {
-        let value = value(digit).unwrap_or(0);
-        (0..6_u32).rev().filter(move |bit| value >> bit & 1 != 0).map(move |bit| {
-            let stream = (index as u32).saturating_mul(6).saturating_add(5_u32.saturating_sub(bit));
-            (stream / 8, 7_u32.saturating_sub(stream % 8))
-        })
-    });
-    let set = set.filter(move |(byte, _)| (*byte as usize) < bytes);
-    Ok(Ascending { set, last: None })
+    Ok(Ascending { digits: text.chars(), bits: 0, bit_count: 0, byte: 0, base: 0 })
 }
 
-/// Bits come highest first within their byte, so each step looks for the next.
-struct Ascending<I> {
-    set: I,
-    last: Option<u32>,
+/// Takes digits until there is a byte, and the bits of that one by one, lowest first.
+struct Ascending<'a> {
+    digits: Chars<'a>,
+    /// What the digits so far have beyond whole bytes, and how many bits that is.
+    bits: u32,
+    bit_count: u32,
+    /// What is left of the byte, and the number of its lowest bit.
+    byte: u8,
+    base: u32,
 }
 
-impl<I: Iterator<Item = (u32, u32)> + Clone> Iterator for Ascending<I> {
+impl Iterator for Ascending<'_> {
     type Item = u32;
 
     fn next(&mut self) -> Option<u32> {
-        let numbers =
-            self.set.clone().map(|(byte, bit)| byte.saturating_mul(8).saturating_add(bit));
-        let last = self.last;
-        let next = numbers.filter(|number| last.is_none_or(|last| *number > last)).min()?;
-        self.last = Some(next);
-        Some(next)
+        loop {
+            if self.byte != 0 {
+                let bit = self.byte.trailing_zeros();
+                self.byte &= self.byte.wrapping_sub(1);
+                return Some(self.base.saturating_sub(8).saturating_add(bit));
+            }
+            self.bits = self.bits << 6 | u32::from(value(self.digits.next()?)?);
+            self.bit_count = self.bit_count.saturating_add(6);
+            if let Some(rest) = self.bit_count.checked_sub(8) {
+                self.byte = (self.bits >> rest) as u8;
+                self.bit_count = rest;
+                self.base = self.base.saturating_add(8);
+            }
+        }
     }
 }
 

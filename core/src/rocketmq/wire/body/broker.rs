@@ -32,6 +32,13 @@ bodies! {
         subject: Option<Text<'a>> = "subject",
     }
 
+    /// The answer to request 353.
+    GroupForbidden<'a> {
+        group: Option<Text<'a>> = "group",
+        readable: Option<bool> = "readable",
+        topic: Option<Text<'a>> = "topic",
+    }
+
     /// The answer to request 345.
     QuerySubscriptionResponseBody<'a> {
         group: Option<Text<'a>> = "group",

@@ -1,6 +1,6 @@
 //! How topics and groups are configured.
 
-use super::{Json, List, Map};
+use super::{List, Map, TopicQueueMappingDetail, TopicQueueMappingInfo};
 use crate::rocketmq::wire::json::Text;
 
 names! {
@@ -49,8 +49,10 @@ bodies! {
         data_version: Option<DataVersion> = "dataVersion",
         mapping_data_version: Option<DataVersion> = "mappingDataVersion",
         topic_config_table: Map<'a, Text<'a>, TopicConfig<'a>> = "topicConfigTable",
-        topic_queue_mapping_detail_map: Map<'a, Text<'a>, Json<'a>> = "topicQueueMappingDetailMap",
-        topic_queue_mapping_info_map: Map<'a, Text<'a>, Json<'a>> = "topicQueueMappingInfoMap",
+        topic_queue_mapping_detail_map: Map<'a, Text<'a>, TopicQueueMappingDetail<'a>> =
+            "topicQueueMappingDetailMap",
+        topic_queue_mapping_info_map: Map<'a, Text<'a>, TopicQueueMappingInfo<'a>> =
+            "topicQueueMappingInfoMap",
     }
 
     /// The body of request 103 where it is not compressed.

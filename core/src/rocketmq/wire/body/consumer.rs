@@ -2,7 +2,9 @@
 
 use core::fmt::{self, Write};
 
-use super::{ConsumeType, FromJson, List, Map, MapKey, MessageModel, SubscriptionData, ToJson};
+use super::{
+    ConsumeType, FromJson, List, Map, MapKey, MessageModel, Shape, SubscriptionData, ToJson,
+};
 use crate::rocketmq::wire::json::{JsonError, Key, Text, Writer};
 
 names! {
@@ -87,6 +89,22 @@ bodies! {
         topic: Text<'a> = "topic",
     }
 
+    /// The answer to request 402: by topic, by group.
+    MessageRequestModeSerializeWrapper<'a> {
+        message_request_mode_map:
+            Map<'a, Text<'a>, Map<'a, Text<'a>, SetMessageRequestModeRequestBody<'a>>> =
+            "messageRequestModeMap",
+    }
+
+    /// Which groups have consumed a message.
+    ConsumeByWho<'a> {
+        consumed_group: List<'a, Text<'a>> = "consumedGroup",
+        not_consumed_group: List<'a, Text<'a>> = "notConsumedGroup",
+        offset: i64 = "offset",
+        queue_id: i32 = "queueId",
+        topic: Option<Text<'a>> = "topic",
+    }
+
     /// Acknowledged messages of one pop. Written with short names, read with long ones, too.
     BatchAck<'a> {
         /// Which of the messages behind the start offset; see [`bits`](super::bits).
@@ -111,6 +129,19 @@ bodies! {
     /// The body of request 220: new offsets by queue.
     ResetOffsetBody<'a> {
         offset_table: Map<'a, MessageQueue<'a>, i64> = "offsetTable",
+    }
+
+    /// A queue and its new offset.
+    MessageQueueForC<'a> {
+        broker_name: Text<'a> = "brokerName",
+        offset: i64 = "offset",
+        queue_id: i32 = "queueId",
+        topic: Text<'a> = "topic",
+    }
+
+    /// The body of request 220 for clients that are written in C++.
+    ResetOffsetBodyForC<'a> {
+        offset_table: List<'a, MessageQueueForC<'a>> = "offsetTable",
     }
 
     /// The answer to requests 221 and 223: offsets by queue, and that by client.
@@ -196,6 +227,8 @@ impl<'a> ConsumerRunningInfo<'a> {
 }
 
 impl<'a> MapKey<'a> for MessageQueue<'a> {
+    const SHAPE: Shape = <Self as FromJson<'a>>::SHAPE;
+
     fn from_key(key: Key<'a>) -> Result<Self, JsonError> {
         Self::from_json(&mut key.object()?.reader())
     }

@@ -3,7 +3,7 @@
 use core::fmt::{self, Debug, Write};
 use core::marker::PhantomData;
 
-use super::{FromJson, MapKey, ToJson};
+use super::{FromJson, MapKey, Shape, ToJson};
 use crate::rocketmq::wire::json::{JsonError, Reader, Value, Writer};
 
 /// A list or set: of JSON that was read, or a slice that is to be written.
@@ -124,9 +124,19 @@ fn next_entry<'a, K: MapKey<'a>, V: FromJson<'a>>(
     Ok(None)
 }
 
-impl<'a, T> FromJson<'a> for List<'a, T> {
+/// The collection that comes next, or that a reference means.
+fn value<'a>(reader: &mut Reader<'a>) -> Result<Value<'a>, JsonError> {
+    match reader.referred()? {
+        Some(mut target) => target.skip(),
+        None => reader.skip(),
+    }
+}
+
+impl<'a, T: FromJson<'a>> FromJson<'a> for List<'a, T> {
+    const SHAPE: Shape = Shape::List(&T::SHAPE);
+
     fn from_json(reader: &mut Reader<'a>) -> Result<Self, JsonError> {
-        let value = reader.skip()?;
+        let value = value(reader)?;
         value.reader().begin_array()?;
         Ok(Self(Source::Json(value)))
     }
@@ -136,9 +146,11 @@ impl<'a, T> FromJson<'a> for List<'a, T> {
     }
 }
 
-impl<'a, K, V> FromJson<'a> for Map<'a, K, V> {
+impl<'a, K: MapKey<'a>, V: FromJson<'a>> FromJson<'a> for Map<'a, K, V> {
+    const SHAPE: Shape = Shape::Map(&K::SHAPE, &V::SHAPE);
+
     fn from_json(reader: &mut Reader<'a>) -> Result<Self, JsonError> {
-        let value = reader.skip()?;
+        let value = value(reader)?;
         value.reader().begin_object()?;
         Ok(Self(Source::Json(value)))
     }

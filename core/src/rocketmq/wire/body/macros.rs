@@ -48,9 +48,20 @@ macro_rules! bodies {
         }
 
         impl<'a> $crate::rocketmq::wire::body::FromJson<'a> for $name $(<$life>)? {
+            const SHAPE: $crate::rocketmq::wire::body::Shape =
+                $crate::rocketmq::wire::body::Shape::Object(&[$(
+                    $crate::rocketmq::wire::body::Member::new(
+                        $wire,
+                        &<$type as $crate::rocketmq::wire::body::FromJson<'a>>::SHAPE,
+                    ),
+                )*]);
+
             fn from_json(
                 reader: &mut $crate::rocketmq::wire::json::Reader<'a>,
             ) -> Result<Self, $crate::rocketmq::wire::json::JsonError> {
+                if let Some(mut target) = reader.referred()? {
+                    return Self::from_json(&mut target);
+                }
                 let position = reader.position();
                 $(let mut $field: Option<$type> = None;)*
                 let mut memory = [0; 64];
@@ -150,6 +161,9 @@ macro_rules! names {
         }
 
         impl $crate::rocketmq::wire::body::FromJson<'_> for $name {
+            const SHAPE: $crate::rocketmq::wire::body::Shape =
+                $crate::rocketmq::wire::body::Shape::Name(&[$first_wire, $($wire),*]);
+
             fn from_json(
                 reader: &mut $crate::rocketmq::wire::json::Reader<'_>,
             ) -> Result<Self, $crate::rocketmq::wire::json::JsonError> {

@@ -8,8 +8,9 @@
 //! numbers are 0, missing booleans false, missing collections empty, as in Java, unless the type
 //! has another default; a missing text is an error unless it is an `Option`.
 //!
-//! fastjson's references (`{"$ref":"$.path"}`, instead of an object that was written before) are
-//! not followed: such an object misses its members.
+//! fastjson writes references (`{"$ref":"$.path"}`) instead of objects and maps that it has written
+//! before. They are followed, at the price of a walk from the start of the body for each; only
+//! [`Json`] and keys keep them as they are.
 //!
 //! ```
 //! use turbopump_core::rocketmq::wire::body::{Body, MessageQueue, LockBatchRequestBody};
@@ -40,7 +41,9 @@ mod client;
 mod cluster;
 mod config;
 mod consumer;
+mod controller;
 mod list;
+mod mapping;
 mod registration;
 mod route;
 mod stats;
@@ -53,12 +56,14 @@ pub use client::*;
 pub use cluster::*;
 pub use config::*;
 pub use consumer::*;
+pub use controller::*;
 pub use list::{List, ListIter, Map, MapIter};
+pub use mapping::*;
 pub use registration::{CompressedRegistration, RegistrationError, TopicLines};
 pub use route::*;
 pub use stats::*;
 pub use subscription::{Expression, NoTags, Tags};
-pub use value::{Body, FromJson, Json, MapKey, ToJson};
+pub use value::{Body, FromJson, Json, MapKey, Member, Shape, ToJson};
 
 #[cfg(test)]
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)]

@@ -2,7 +2,7 @@
 
 use core::cmp::Ordering;
 
-use super::{Json, List, Map};
+use super::{List, Map, TopicQueueMappingInfo};
 use crate::rocketmq::wire::json::{JsonError, JsonProblem, Text};
 
 /// The bit of [`QueueData::perm`] that lets producers write.
@@ -39,7 +39,7 @@ bodies! {
         /// For ordered topics, `broker-a:4;broker-b:4`.
         order_topic_conf: Option<Text<'a>> = "orderTopicConf",
         queue_datas: List<'a, QueueData<'a>> = "queueDatas",
-        topic_queue_mapping_by_broker: Option<Map<'a, Text<'a>, Json<'a>>> =
+        topic_queue_mapping_by_broker: Option<Map<'a, Text<'a>, TopicQueueMappingInfo<'a>>> =
             "topicQueueMappingByBroker",
     }
 }
@@ -109,7 +109,7 @@ fn publishable<'a>(
     }
     for broker in route.broker_datas.iter() {
         let broker = broker?;
-        // As in Java, the last of that name counts; there is only one.
+        // As in Java, the first of that name counts; there is only one.
         if broker.broker_name == queues.broker_name {
             let master = broker.address(MASTER_ID)?;
             return Ok(master.map(|_| (queues.broker_name, queues.write_queue_nums)));
@@ -137,10 +137,12 @@ fn ordered_brokers<'a>(order: Text<'a>) -> impl Iterator<Item = Result<Queue<'a>
         let expected = "the order of a topic, broker:count;...";
         JsonError { position: 0, problem: JsonProblem::Value { expected } }
     };
-    let pairs = order.as_str().unwrap_or(":").split(';').filter(|pair| !pair.is_empty());
+    let pairs = order.split(';').filter(|pair| !pair.is_empty());
     pairs.map(move |pair| {
-        let (name, count) = pair.split_once(':').ok_or_else(refused)?;
-        Ok((name.into(), count.parse().map_err(|_| refused())?))
+        let mut parts = pair.split(':');
+        let (Some(name), Some(count)) = (parts.next(), parts.next()) else { return Err(refused()) };
+        let count = count.as_str().unwrap_or_default().parse().map_err(|_| refused());
+        Ok((name, count?))
     })
 }
 

@@ -1,6 +1,6 @@
 //! Numbers about topics, groups and brokers.
 
-use super::{List, Map, MessageQueue};
+use super::{List, Map, MessageQueue, SubscriptionData};
 use crate::rocketmq::wire::json::Text;
 
 bodies! {
@@ -38,6 +38,41 @@ bodies! {
         max_time_stamp: i64 = "maxTimeStamp",
         message_queue: Option<MessageQueue<'a>> = "messageQueue",
         min_time_stamp: i64 = "minTimeStamp",
+    }
+
+    /// The answer to request 303.
+    QueryConsumeTimeSpanBody<'a> {
+        consume_time_span_set: List<'a, QueueTimeSpan<'a>> = "consumeTimeSpanSet",
+    }
+
+    /// What a reset has changed in a queue.
+    RollbackStats<'a> {
+        broker_name: Option<Text<'a>> = "brokerName",
+        broker_offset: i64 = "brokerOffset",
+        consumer_offset: i64 = "consumerOffset",
+        queue_id: i64 = "queueId",
+        rollback_offset: i64 = "rollbackOffset",
+        timestamp_offset: i64 = "timestampOffset",
+    }
+
+    /// An entry of a consume queue.
+    ConsumeQueueData<'a> {
+        bit_map: Option<Text<'a>> = "bitMap",
+        eval: bool = "eval",
+        extend_data_json: Option<Text<'a>> = "extendDataJson",
+        msg: Option<Text<'a>> = "msg",
+        physic_offset: i64 = "physicOffset",
+        physic_size: i32 = "physicSize",
+        tags_code: i64 = "tagsCode",
+    }
+
+    /// The answer to request 321.
+    QueryConsumeQueueResponseBody<'a> {
+        filter_data: Option<Text<'a>> = "filterData",
+        max_queue_index: i64 = "maxQueueIndex",
+        min_queue_index: i64 = "minQueueIndex",
+        queue_data: List<'a, ConsumeQueueData<'a>> = "queueData",
+        subscription_data: Option<SubscriptionData<'a>> = "subscriptionData",
     }
 
     /// Statistics over some time.

@@ -1,6 +1,9 @@
+extern crate alloc;
+use alloc::vec::Vec;
+
 use super::*;
 use crate::rocketmq::wire::header::EncodeError;
-use crate::rocketmq::wire::json::{Dialect, JsonProblem};
+use crate::rocketmq::wire::json::{Dialect, JsonProblem, Text};
 
 #[test]
 fn a_missing_text_is_named_where_its_object_starts() {
@@ -88,7 +91,86 @@ fn order_names_the_queues_to_publish_to() {
     let route = TopicRouteData::decode(json).unwrap();
     let queues = route.publish_queues().map(Result::unwrap);
     assert!(queues.eq([("b".into(), 0), ("b".into(), 1), ("a".into(), 0)]));
+    // Strict JSON escapes names.
+    let json = br#"{"orderTopicConf":"\u4E3B:1;b:1"}"#;
+    let route = TopicRouteData::decode(json).unwrap();
+    let queues = route.publish_queues().map(|queue| queue.unwrap().0);
+    assert!(queues.eq(["\u{4e3b}", "b"]));
     let json = br#"{"orderTopicConf":"b"}"#;
     let route = TopicRouteData::decode(json).unwrap();
     assert!(route.publish_queues().next().unwrap().is_err());
+}
+
+/// As fastjson writes what it has written before, special characters in paths included.
+#[test]
+fn references_are_followed() {
+    let json = br#"{"topicConfigTable":{
+        "a-b.\"c":{"attributes":{"+k":"v"},"perm":4,"topicName":"A"},
+        "B":{"topicName":"B","attributes":{"$ref":"$.topicConfigTable.a\\-b\\.\\\"c.attributes"}},
+        "C":{"$ref":"$.topicConfigTable.a\\-b\\.\\\"c"}}}"#;
+    let wrapper = TopicConfigSerializeWrapper::decode(json).unwrap();
+    let topics: Vec<TopicConfig<'_>> =
+        wrapper.topic_config_table.iter().map(|entry| entry.unwrap().1).collect();
+    assert_eq!(topics[1].attributes, topics[0].attributes);
+    assert_eq!(topics[2], topics[0]);
+    assert_eq!(topics[2].attributes.iter().count(), 1);
+
+    let json = br#"{"consumerDataSet":[{"groupName":"g","subscriptionDataSet":[{"topic":"T"}]},
+        {"groupName":"h","subscriptionDataSet":[{"topic":"U"},
+        {"$ref":"$.consumerDataSet[0].subscriptionDataSet[0]"}]},
+        {"groupName":"i","subscriptionDataSet":{"$ref":"$.consumerDataSet[0].subscriptionDataSet"}}
+        ],"clientID":"c"}"#;
+    let heartbeat = HeartbeatData::decode(json).unwrap();
+    let consumers: Vec<ConsumerData<'_>> =
+        heartbeat.consumer_data_set.iter().map(Result::unwrap).collect();
+    let topics = |index: usize| -> Vec<Text<'_>> {
+        let all = consumers[index].subscription_data_set.iter();
+        all.map(|subscription| subscription.unwrap().topic).collect()
+    };
+    assert_eq!(topics(1), ["U", "T"]);
+    assert_eq!(topics(2), ["T"]);
+
+    // Numbers are keys of maps, too.
+    let json = br#"{"hostedQueues":{3:[{"gen":5}],7:{"$ref":"$.hostedQueues[3]"}}}"#;
+    let detail = TopicQueueMappingDetail::decode(json).unwrap();
+    assert!(
+        detail
+            .hosted_queues
+            .iter()
+            .all(|entry| { entry.unwrap().1.iter().next().unwrap().unwrap().gen_number == 5 })
+    );
+}
+
+/// What means nothing, itself, or more than stands in the text.
+#[test]
+fn references_to_nothing_are_refused() {
+    for path in [
+        "..",
+        "@",
+        "",
+        "$.x",
+        "$.dataVersion.",
+        "$.dataVersion[0]",
+        "$[0]",
+        "$.dataVersion[",
+        "$x",
+        "$.mappingDataVersion",
+        "$.topicConfigTable.A",
+        "$.filterServerList[2]",
+    ] {
+        let json = alloc::format!(
+            r#"{{"dataVersion":{{"counter":1}},"mappingDataVersion":{{"$ref":"{path}"}}}}"#
+        );
+        let error = TopicConfigAndMappingSerializeWrapper::decode(json.as_bytes()).unwrap_err();
+        assert_eq!(error.position, 50, "{path}");
+    }
+    // An object that a reference means holds no further ones.
+    let json = br#"{"a":{"x":1},"topicConfigTable":{
+        "A":{"topicName":"A","attributes":{"$ref":"$.a"}},
+        "B":{"$ref":"$.topicConfigTable.A"}}}"#;
+    let wrapper = TopicConfigSerializeWrapper::decode(json).unwrap();
+    let mut topics = wrapper.topic_config_table.iter();
+    assert!(topics.next().unwrap().is_ok());
+    assert!(topics.next().unwrap().is_err());
+    assert!(TopicRouteData::decode(br#"{"$ref":"$"}"#).is_err());
 }

@@ -5,8 +5,51 @@ use core::fmt::{self, Write};
 use crate::rocketmq::wire::header::{EncodeError, Language, Output};
 use crate::rocketmq::wire::json::{Dialect, JsonError, Key, Reader, Text, Value, Writer};
 
+/// What a value looks like, for tools that describe or make JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Shape {
+    /// A text.
+    Text,
+    /// A text that is one of these.
+    Name(&'static [&'static str]),
+    /// A whole number of so many bits.
+    Whole(u8),
+    /// A number.
+    Number,
+    /// `true` or `false`.
+    Boolean,
+    /// Anything.
+    Any,
+    /// An array.
+    List(&'static Self),
+    /// An object with any keys of one shape, and values of another.
+    Map(&'static Self, &'static Self),
+    /// An object with these members.
+    Object(&'static [Member]),
+}
+
+/// A member of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Member {
+    /// Its name.
+    pub name: &'static str,
+    /// What it looks like.
+    pub shape: &'static Shape,
+}
+
+impl Member {
+    pub(super) const fn new(name: &'static str, shape: &'static Shape) -> Self {
+        Self { name, shape }
+    }
+}
+
 /// What can be read from JSON. Nobody calls it for `null`.
 pub trait FromJson<'a>: Sized {
+    /// What it looks like.
+    const SHAPE: Shape;
+
     /// Reads one value.
     ///
     /// # Errors
@@ -87,6 +130,9 @@ impl<'a, T: FromJson<'a> + ToJson> Body<'a> for T {}
 
 /// What can be the key of a [`Map`](super::Map).
 pub trait MapKey<'a>: Sized {
+    /// What it looks like.
+    const SHAPE: Shape;
+
     /// Reads a key.
     ///
     /// # Errors
@@ -103,6 +149,8 @@ pub trait MapKey<'a>: Sized {
 }
 
 impl<'a> MapKey<'a> for Text<'a> {
+    const SHAPE: Shape = Shape::Text;
+
     fn from_key(key: Key<'a>) -> Result<Self, JsonError> {
         key.raw().text()
     }
@@ -114,6 +162,8 @@ impl<'a> MapKey<'a> for Text<'a> {
 }
 
 impl MapKey<'_> for i64 {
+    const SHAPE: Shape = Shape::Whole(64);
+
     fn from_key(key: Key<'_>) -> Result<Self, JsonError> {
         key.raw().i64()
     }
@@ -124,6 +174,8 @@ impl MapKey<'_> for i64 {
 }
 
 impl MapKey<'_> for i32 {
+    const SHAPE: Shape = Shape::Whole(32);
+
     fn from_key(key: Key<'_>) -> Result<Self, JsonError> {
         key.raw().i32()
     }
@@ -147,6 +199,8 @@ impl PartialEq for Json<'_> {
 }
 
 impl<'a> FromJson<'a> for Json<'a> {
+    const SHAPE: Shape = Shape::Any;
+
     fn from_json(reader: &mut Reader<'a>) -> Result<Self, JsonError> {
         reader.skip().map(Self)
     }
@@ -159,8 +213,10 @@ impl ToJson for Json<'_> {
 }
 
 macro_rules! scalar {
-    ($type:ty, $read:ident, $absent:expr, $write:ident $(, $life:lifetime)?) => {
+    ($type:ty, $shape:expr, $read:ident, $absent:expr, $write:ident $(, $life:lifetime)?) => {
         impl<'a> FromJson<'a> for $type {
+            const SHAPE: Shape = $shape;
+
             fn from_json(reader: &mut Reader<'a>) -> Result<Self, JsonError> {
                 reader.$read()
             }
@@ -178,13 +234,15 @@ macro_rules! scalar {
     };
 }
 
-scalar!(i32, i32, Some(0), integer);
-scalar!(i64, i64, Some(0), integer);
-scalar!(f64, f64, Some(0.0), number);
-scalar!(bool, bool, Some(false), bool);
-scalar!(Text<'a>, text, None, text, 'a);
+scalar!(i32, Shape::Whole(32), i32, Some(0), integer);
+scalar!(i64, Shape::Whole(64), i64, Some(0), integer);
+scalar!(f64, Shape::Number, f64, Some(0.0), number);
+scalar!(bool, Shape::Boolean, bool, Some(false), bool);
+scalar!(Text<'a>, Shape::Text, text, None, text, 'a);
 
 impl<'a, T: FromJson<'a>> FromJson<'a> for Option<T> {
+    const SHAPE: Shape = T::SHAPE;
+
     fn from_json(reader: &mut Reader<'a>) -> Result<Self, JsonError> {
         T::optional(reader)
     }
@@ -208,6 +266,11 @@ impl<T: ToJson> ToJson for Option<T> {
 }
 
 impl FromJson<'_> for Language {
+    const SHAPE: Shape = Shape::Name(&[
+        "JAVA", "CPP", "DOTNET", "PYTHON", "DELPHI", "ERLANG", "RUBY", "OTHER", "HTTP", "GO",
+        "PHP", "OMS", "RUST", "NODE_JS",
+    ]);
+
     fn from_json(reader: &mut Reader<'_>) -> Result<Self, JsonError> {
         let position = reader.position();
         let language = Self::optional(reader)?;

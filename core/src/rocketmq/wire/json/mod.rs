@@ -27,6 +27,7 @@
 
 mod error;
 mod reader;
+mod reference;
 mod scan;
 mod text;
 mod value;

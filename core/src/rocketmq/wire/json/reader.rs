@@ -1,5 +1,6 @@
 //! The pull reader.
 
+use super::reference::{REFERENCE, follow};
 use super::scan::find_quote_or_backslash;
 use super::{JsonError, JsonProblem, Key, Raw, RawKind, Text, Value};
 
@@ -16,6 +17,8 @@ pub const DEPTH_MAX: u8 = 32;
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
     bytes: &'a [u8],
+    /// The whole text, for references; empty where it is not known.
+    root: &'a [u8],
     at: usize,
     /// Where `bytes` starts in the whole text.
     base: usize,
@@ -28,13 +31,18 @@ impl<'a> Reader<'a> {
     /// At the start of `bytes`.
     #[must_use]
     pub const fn new(bytes: &'a [u8]) -> Self {
-        Self::within(bytes, 0)
+        Self::within(bytes, 0).with_root(bytes)
     }
 
     /// At the start of `bytes`, which are `base` bytes behind the start of the whole text.
     #[must_use]
     pub const fn within(bytes: &'a [u8], base: usize) -> Self {
-        Self { bytes, at: 0, base, depth: 0, fresh: false }
+        Self { bytes, root: &[], at: 0, base, depth: 0, fresh: false }
+    }
+
+    pub(super) const fn with_root(mut self, root: &'a [u8]) -> Self {
+        self.root = root;
+        self
     }
 
     /// Where it is, in bytes from the start of the whole text.
@@ -142,7 +150,7 @@ impl<'a> Reader<'a> {
         self.raw()?;
         let bytes = self.bytes.get(start..self.at).unwrap_or_default();
         let position = self.base.saturating_add(start);
-        Ok(Value { raw: Raw::new(bytes, position, RawKind::Nested) })
+        Ok(Value { raw: Raw::new(bytes, position, RawKind::Nested), root: self.root })
     }
 
     /// A text; numbers and booleans are taken as they are written.
@@ -233,7 +241,29 @@ impl<'a> Reader<'a> {
         }
         let bytes = self.bytes.get(start..self.at).unwrap_or_default();
         let position = self.base.saturating_add(start);
-        Ok(Value { raw: Raw::new(bytes, position, RawKind::Nested) })
+        Ok(Value { raw: Raw::new(bytes, position, RawKind::Nested), root: self.root })
+    }
+
+    /// If what comes next is a reference, passes over it; the reader in front of what it means.
+    ///
+    /// # Errors
+    ///
+    /// [`JsonError`] for one that means nothing, or another one.
+    #[inline]
+    pub(in crate::rocketmq::wire) fn referred(&mut self) -> Result<Option<Self>, JsonError> {
+        let root = self.root;
+        if self.is_at_reference()? { follow(self, root).map(Some) } else { Ok(None) }
+    }
+
+    #[inline]
+    pub(super) fn is_at_reference(&mut self) -> Result<bool, JsonError> {
+        self.is_at(REFERENCE)
+    }
+
+    #[inline]
+    pub(super) fn is_at(&mut self, start: &[u8]) -> Result<bool, JsonError> {
+        self.peek()?;
+        Ok(self.rest().starts_with(start))
     }
 
     /// Nothing but white space may follow.

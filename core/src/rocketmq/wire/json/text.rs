@@ -66,6 +66,12 @@ impl<'a> Text<'a> {
         Chars { rest: self.raw, escaped: self.escaped }
     }
 
+    /// What stands between `separator`, which nobody escapes.
+    pub(in crate::rocketmq::wire) fn split(self, separator: char) -> impl Iterator<Item = Self> {
+        let parts = self.raw.split(separator);
+        parts.map(move |raw| Self { raw, escaped: self.escaped && raw.contains('\\') })
+    }
+
     /// Copies it to the start of `memory`, escapes undone.
     ///
     /// # Errors

@@ -171,7 +171,7 @@ impl<'a> Key<'a> {
     /// [`JsonProblem::Value`] for any other key.
     pub const fn object(&self) -> Result<Value<'a>, JsonError> {
         match self.raw.kind {
-            RawKind::Nested => Ok(Value { raw: self.raw }),
+            RawKind::Nested => Ok(Value { raw: self.raw, root: &[] }),
             _ => Err(self.raw.refuse("an object as a key")),
         }
     }
@@ -181,13 +181,15 @@ impl<'a> Key<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Value<'a> {
     pub(super) raw: Raw<'a>,
+    /// The whole text, for references; empty where it is not known.
+    pub(super) root: &'a [u8],
 }
 
 impl<'a> Value<'a> {
     /// Reads it; positions stay those of the whole text.
     #[must_use]
     pub const fn reader(&self) -> Reader<'a> {
-        Reader::within(self.raw.bytes, self.raw.position)
+        Reader::within(self.raw.bytes, self.raw.position).with_root(self.root)
     }
 
     /// As it is written.

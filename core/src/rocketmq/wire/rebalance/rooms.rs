@@ -32,10 +32,12 @@ pub fn machine_room<'a>(
     clients: usize,
     index: usize,
 ) -> impl Iterator<Item = usize> + 'a {
-    let is_in_rooms = move |queue: &Queue<'_>| match queue.broker_name.split_once('@') {
-        Some((room, name)) => !name.contains('@') && !name.is_empty() && rooms.contains(&room),
-        None => false,
-    };
+    // Java's `split` drops what is empty at the end.
+    let is_in_rooms =
+        move |queue: &Queue<'_>| match queue.broker_name.trim_end_matches('@').split_once('@') {
+            Some((room, name)) => !name.contains('@') && rooms.contains(&room),
+            None => false,
+        };
     let count = queues.iter().filter(|queue| is_in_rooms(queue)).count();
     let (share, more) = (div(count, clients), rem(count, clients));
     let start = share.saturating_mul(index);
@@ -110,6 +112,14 @@ mod tests {
         assert_eq!(share(1), [2, 5]);
         assert_eq!(share(2), []);
         assert_eq!(machine_room(&queues, &["r1"], 0, 0).count(), 0);
+    }
+
+    /// As Java's `split("@")` sees them.
+    #[test]
+    fn signs_at_the_end_of_a_broker_do_not_count() {
+        let queues = queues(&[("r@a@", 1), ("r@", 1), ("@a", 1), ("r@@a", 1), ("r@a@@", 1)]);
+        assert!(machine_room(&queues, &["r"], 1, 0).eq([0, 4]));
+        assert!(machine_room(&queues, &[""], 1, 0).eq([2]));
     }
 
     #[test]
