@@ -2,6 +2,8 @@
 //!
 //! A new one gets a file here, an entry in [`TARGETS`] and a folder of small inputs in `seeds/`.
 
+pub mod bodies;
+pub mod body_codec;
 pub mod frame_reader;
 pub mod inflate;
 pub mod message;
@@ -14,6 +16,8 @@ pub type Target = fn(&[u8]);
 
 /// All targets by name.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("bodies", bodies::any),
+    ("body_codec", body_codec::run),
     ("command_frame", wire::command_frame),
     ("frame_reader", frame_reader::run),
     ("header_binary", wire::header_binary),
@@ -21,6 +25,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("inflate", inflate::run),
     ("message", message::run),
     ("properties", properties::run),
+    ("route", bodies::route),
     ("streams", streams::run),
 ];
 
