@@ -3,6 +3,7 @@
 extern crate alloc;
 
 pub mod disk;
+pub mod classes;
 pub mod effort;
 pub mod mock;
 pub mod threads;

@@ -6,7 +6,7 @@ use turbopump_core::rocketmq::wire::body::*;
 use turbopump_core::rocketmq::wire::header::Language;
 use turbopump_core::rocketmq::wire::json::{Dialect, Text};
 
-use crate::loose::normal;
+use crate::loose::{normal, pairs};
 use crate::{Check, Checker, bytes, flag, list, number, same, small, text};
 
 /// The kinds that are checked here.
@@ -35,19 +35,20 @@ pub(crate) const KINDS: &[(&str, Checker)] = &[
     ("consumer-running-info", consumer_running_info),
 ];
 
-/// What was built from a vector's input is written as Java does, and what Java has written is read
-/// and written again.
+/// What was built from a vector's input is written as Java does, but for the order of sets and
+/// maps, and what Java has written is read and written again, byte by byte.
 fn body<'a, T: Body<'a> + std::fmt::Debug>(built: &T, json: &'a str, dialect: Dialect) -> Check {
     let expected = normal(json);
     let decoded = T::decode(json.as_bytes()).map_err(|error| format!("{error} in {json}"))?;
-    for (what, value) in [("what was read", &decoded), ("what was built", built)] {
+    let written = |value: &T| -> Result<String, String> {
         let mut memory = vec![0; json.len() + 4_096];
-        let written = value.encode(dialect, &mut memory);
-        let len = written.map_err(|error| format!("{what}: {error}"))?;
-        let ours = str::from_utf8(&memory[..len]).expect("UTF-8");
-        same(what, normal(ours), expected.clone())?;
-    }
-    Ok(())
+        let len = value.encode(dialect, &mut memory).map_err(|error| error.to_string())?;
+        memory.truncate(len);
+        Ok(String::from_utf8(memory).expect("UTF-8"))
+    };
+    // Sets and maps keep the order in which they were read, so that nothing is free here.
+    same("what was read", written(&decoded)?, json.to_owned())?;
+    same("what was built", normal(&written(built)?), expected)
 }
 
 fn in_output<'a, T: Body<'a> + std::fmt::Debug>(built: &T, output: &'a Value) -> Check {
@@ -332,11 +333,8 @@ fn cluster_info(input: &Value, output: &Value) -> Check {
 }
 
 fn attributes(input: &Value) -> Vec<(Text<'_>, Text<'_>)> {
-    let Some(attributes) = input["attributes"].as_object() else {
-        return Vec::new();
-    };
-    let attributes = attributes.iter();
-    attributes.map(|(name, value)| (Text::plain(name), value.as_str().unwrap().into())).collect()
+    let all = pairs(input, "attributes").into_iter();
+    all.map(|(name, value)| (name.into(), value.expect("a text").into())).collect()
 }
 
 fn topic_config<'v>(input: &'v Value, attributes: &'v [(Text<'v>, Text<'v>)]) -> TopicConfig<'v> {

@@ -4,18 +4,14 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use turbopump_core::rocketmq::wire::acl::Credentials;
-use turbopump_core::rocketmq::wire::command::{
-    Command, ConsumerSendMsgBackRequestHeader, CreateTopicRequestHeader,
-    EndTransactionRequestHeader, PopMessageRequestHeader, PullMessageRequestHeader,
-    PullMessageResponseHeader, SendMessageRequestHeader, SendMessageRequestHeaderV2,
-    SendMessageResponseHeader,
-};
+use turbopump_core::rocketmq::wire::command::*;
 use turbopump_core::rocketmq::wire::frame::{Frame, encode};
 use turbopump_core::rocketmq::wire::header::{
     Absent, EncodeError, ExtFields, ExtSource, Header, HeaderProblem, Language, Serialization,
 };
 use turbopump_core::rocketmq::wire::json::Text;
 
+use crate::loose::pairs;
 use crate::{Check, Checker, bytes, flag, from_hex, same, small, text};
 
 /// The kinds that are checked here.
@@ -80,37 +76,22 @@ fn raw_frame(
         flag: small(input, "flag"),
         remark: input["remark"].as_str().map(Text::from),
     };
-    let fields = input["extFields"].as_object().map(|fields| {
-        let field = |(name, value): (_, &Value)| Field(name, value.as_str().map(str::to_owned));
-        Ordered(fields.iter().map(field).collect())
-    });
-    if let (Serialization::Rocketmq, Some(fields)) = (serialization, &fields) {
-        // This JSON library sorts its maps; the order is that of the frame instead.
-        let mut ordered = Vec::new();
-        for field in frame.ext.iter() {
-            let name = field.name().map_err(|error| error.to_string())?.to_string();
-            ordered.extend(fields.0.iter().filter(|field| *field.0 == *name).cloned());
-        }
-        same("the number of fields", ordered.len(), fields.0.len())?;
-        return encoded(&header, serialization, &Ordered(ordered), &input["bodyHex"]);
-    }
-    match fields {
-        Some(fields) => encoded(&header, serialization, &fields, &input["bodyHex"]),
-        None => encoded(&header, serialization, &Absent, &input["bodyHex"]),
+    let fields = Ordered(pairs(input, "extFields"));
+    match input["extFields"].is_object() {
+        true => encoded(&header, serialization, &fields, &input["bodyHex"]),
+        false => encoded(&header, serialization, &Absent, &input["bodyHex"]),
     }
 }
 
-#[derive(Clone, Debug)]
-struct Field<'v>(&'v String, Option<String>);
-
-struct Ordered<'v>(Vec<Field<'v>>);
+/// What is `null` is not written.
+struct Ordered<'v>(Vec<(&'v str, Option<&'v str>)>);
 
 impl ExtSource for Ordered<'_> {
     fn visit(
         &self,
         visitor: &mut impl turbopump_core::rocketmq::wire::header::FieldVisitor,
     ) -> Result<(), EncodeError> {
-        for Field(name, value) in &self.0 {
+        for (name, value) in &self.0 {
             if let Some(value) = value {
                 visitor.text(Text::plain(name), Text::plain(value))?;
             }
@@ -181,19 +162,15 @@ fn frame_invalid(input: &Value, output: &Value) -> Check {
 
 fn header(input: &Value, output: &Value) -> Check {
     type Typed<'a> = fn(&Value, &Frame<'a>, Option<&Fields>) -> Check;
-    let wire = bytes(output, "frameHex");
-    let typed: Typed<'_> = match text(input, "headerClass") {
-        "SendMessageRequestHeader" => again::<SendMessageRequestHeader<'_>>,
-        "SendMessageRequestHeaderV2" => again::<SendMessageRequestHeaderV2<'_>>,
-        "SendMessageResponseHeader" => again::<SendMessageResponseHeader<'_>>,
-        "PullMessageRequestHeader" => again::<PullMessageRequestHeader<'_>>,
-        "PullMessageResponseHeader" => again::<PullMessageResponseHeader>,
-        "PopMessageRequestHeader" => again::<PopMessageRequestHeader<'_>>,
-        "EndTransactionRequestHeader" => again::<EndTransactionRequestHeader<'_>>,
-        "ConsumerSendMsgBackRequestHeader" => again::<ConsumerSendMsgBackRequestHeader<'_>>,
-        "CreateTopicRequestHeader" => again::<CreateTopicRequestHeader<'_>>,
-        other => return Err(format!("no type is known for {other}")),
+    macro_rules! by_name {
+        ($($command:ty,)*) => { [$((<$command as Command<'_>>::NAME, again::<$command>),)*] };
+    }
+    let commands: &[(&str, Typed<'_>)] = &turbopump_tests::with_all_commands!(by_name);
+    let class = text(input, "headerClass");
+    let Some((_, typed)) = commands.iter().find(|(name, _)| *name == class) else {
+        return Err(format!("no type is known for {class}"));
     };
+    let wire = bytes(output, "frameHex");
     let frame = Frame::decode(&wire).map_err(|error| error.to_string())?;
     let code = match frame.serialization {
         Serialization::Json => small(input, "code"),
@@ -234,9 +211,9 @@ fn acl_signature(input: &Value, output: &Value) -> Check {
         secret_key: text(input, "secretKey"),
         security_token: input["securityToken"].as_str(),
     };
-    let fields = input["extFields"].as_object().into_iter().flatten();
+    let fields = pairs(input, "extFields").into_iter();
     let fields: Vec<(&str, &str)> =
-        fields.map(|(name, value)| (&**name, value.as_str().expect("a text"))).collect();
+        fields.map(|(name, value)| (name, value.expect("a text"))).collect();
     let body = optional_bytes(&input["bodyHex"]);
     let signed = credentials.sign(&fields[..], &body).map_err(|error| error.to_string())?;
     same("the signature", signed.signature().as_str(), text(output, "signature"))?;

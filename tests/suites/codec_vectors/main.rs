@@ -32,7 +32,7 @@ fn all_vectors() {
     let other = env::var("VECTORS").ok();
     let path = other.as_deref().unwrap_or(recorded);
     let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"));
-    let file: Value = serde_json::from_str(&text).expect("a file of vectors");
+    let file = loose::ordered(&text);
 
     let kinds = [frames::KINDS, bodies::KINDS, compressed::KINDS, messages::KINDS, pure::KINDS];
     let checkers: Vec<(&str, Checker)> = kinds.into_iter().flatten().copied().collect();

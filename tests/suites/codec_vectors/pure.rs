@@ -1,7 +1,7 @@
 //! Ids, hashes, names, handles, flags, trace records and shares: text and numbers only.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde_json::Value;
 use turbopump_core::rocketmq::wire::identity::{
@@ -17,7 +17,7 @@ use turbopump_core::rocketmq::wire::pop::{
 };
 use turbopump_core::rocketmq::wire::pull::PullFlags;
 use turbopump_core::rocketmq::wire::rebalance::{
-    HashRing, Queue, RingPoint, average, average_by_circle,
+    HashRing, Queue, RingPoint, VIRTUAL_NODES, average, average_by_circle,
 };
 use turbopump_core::rocketmq::wire::recall::RecallHandle;
 use turbopump_core::rocketmq::wire::trace::{
@@ -48,8 +48,9 @@ fn offset_message_id(input: &Value, output: &Value) -> Check {
     };
     let wire = text(output, "msgId");
     same("the text", &*id.to_string(), wire)?;
-    same("the id", wire.parse(), Ok(id))?;
-    same("decodedOffset", id.physical_offset, number(output, "decodedOffset"))
+    let parsed = wire.parse::<OffsetMessageId>().map_err(|error| error.to_string())?;
+    same("the id", parsed, id)?;
+    same("decodedOffset", parsed.physical_offset, number(output, "decodedOffset"))
 }
 
 fn unique_key(input: &Value, output: &Value) -> Check {
@@ -62,13 +63,20 @@ fn unique_key(input: &Value, output: &Value) -> Check {
     };
     let wire = text(output, "uniqKey");
     same("the text", &*key.to_string(), wire)?;
-    same("the key", wire.parse(), Ok(key))?;
-    same("length", wire.len() as i64, number(output, "length"))?;
-    same("pidFromId", i64::from(key.process_id), number(output, "pidFromId"))
+    let parsed = wire.parse::<UniqueKey>().map_err(|error| error.to_string())?;
+    same("the key", parsed, key)?;
+    same("length", key.to_string().len() as i64, number(output, "length"))?;
+    same("pidFromId", i64::from(parsed.process_id), number(output, "pidFromId"))?;
+    let ip = match parsed.ip {
+        IpAddr::V4(ip) => ip.octets().to_vec(),
+        IpAddr::V6(ip) => ip.octets().to_vec(),
+    };
+    same("ipFromId", ip, bytes(output, "ipFromId"))
 }
 
 fn tags(input: &Value, output: &Value) -> Check {
     let tag = text(input, "tag");
+    same("its UTF-8", tag.as_bytes(), &*bytes(input, "utf8Hex"))?;
     same("hashCode", java_hash(tag), small(output, "hashCode"))?;
     let code = tags_code(Some(tag));
     same("storedTagsCode", code, number(output, "storedTagsCode"))?;
@@ -193,7 +201,8 @@ fn rebalance(input: &Value, output: &Value) -> Check {
         .collect();
     let clients: Vec<&str> =
         list(input, "clientIdsSorted").iter().map(|client| client.as_str().unwrap()).collect();
-    let virtual_nodes = input["virtualNodes"].as_u64().unwrap_or(0) as usize;
+    let virtual_nodes =
+        input["virtualNodes"].as_u64().map_or(VIRTUAL_NODES, |nodes| nodes as usize);
     let mut memory = vec![RingPoint::default(); virtual_nodes * clients.len()];
     let ring = HashRing::new(&clients, virtual_nodes, &mut memory).expect("memory enough");
     for (index, client) in clients.iter().enumerate() {
@@ -210,7 +219,7 @@ fn rebalance(input: &Value, output: &Value) -> Check {
             .collect();
         same(client, share, expected)?;
     }
-    Ok(())
+    same("the clients", output["allocation"].as_object().map(|all| all.len()), Some(clients.len()))
 }
 
 fn trace(input: &Value, output: &Value) -> Check {
@@ -228,13 +237,18 @@ fn trace(input: &Value, output: &Value) -> Check {
     same("keys", keys, expected)
 }
 
+/// As Java's string builder shows a text that may be missing.
+fn shown<'v>(input: &'v Value, name: &str) -> &'v str {
+    if input[name].is_null() { "null" } else { text(input, name) }
+}
+
 fn trace_record(input: &Value) -> Result<TraceRecord<'_>, String> {
     let timestamp_ms = number(input, "timeStamp");
-    let (region_id, group_name) = (text(input, "regionId"), text(input, "groupName"));
-    let (topic, message_id) = (text(input, "topic"), text(input, "msgId"));
-    let (tags, keys) = (text(input, "tags"), text(input, "keys"));
-    let (request_id, cost_ms) = (text(input, "requestId"), small(input, "costTime"));
-    let (store_host, message_type) = (text(input, "storeHost"), small(input, "msgTypeOrdinal"));
+    let (region_id, group_name) = (shown(input, "regionId"), shown(input, "groupName"));
+    let (topic, message_id) = (shown(input, "topic"), shown(input, "msgId"));
+    let (tags, keys) = (shown(input, "tags"), shown(input, "keys"));
+    let (request_id, cost_ms) = (shown(input, "requestId"), small(input, "costTime"));
+    let (store_host, message_type) = (shown(input, "storeHost"), small(input, "msgTypeOrdinal"));
     let (is_success, client_host) = (flag(input, "success"), None);
     Ok(match text(input, "type") {
         "Pub" => TraceRecord::Pub(Pub {
@@ -249,7 +263,7 @@ fn trace_record(input: &Value) -> Result<TraceRecord<'_>, String> {
             body_bytes: small(input, "bodyLength"),
             cost_ms,
             message_type,
-            offset_message_id: text(input, "offsetMsgId"),
+            offset_message_id: shown(input, "offsetMsgId"),
             is_success,
             client_host,
         }),
@@ -282,8 +296,8 @@ fn trace_record(input: &Value) -> Result<TraceRecord<'_>, String> {
             keys,
             store_host,
             message_type,
-            transaction_id: text(input, "transactionId"),
-            state: text(input, "transactionState"),
+            transaction_id: shown(input, "transactionId"),
+            state: shown(input, "transactionState"),
             is_from_check: flag(input, "fromTransactionCheck"),
         }),
         "Recall" => TraceRecord::Recall(Recall {

@@ -13,6 +13,7 @@ use turbopump_core::rocketmq::wire::frame::{Frame, encode};
 use turbopump_core::rocketmq::wire::header::{EncodeError, Header, Language, Serialization};
 use turbopump_core::rocketmq::wire::json::{Dialect, JsonError, Reader, Text, Writer};
 
+mod bodies;
 mod commands;
 
 /// Also what has to be escaped, and what takes two escapes.

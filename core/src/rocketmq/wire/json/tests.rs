@@ -2,6 +2,7 @@ extern crate std;
 
 use super::value::parse_integer;
 use super::*;
+use crate::rocketmq::wire::text::TextBuffer;
 
 fn problem(text: &str) -> (usize, JsonProblem) {
     let mut reader = Reader::new(text.as_bytes());
@@ -124,4 +125,25 @@ fn integers_have_their_whole_range() {
     }
     assert!(Reader::new(b"2147483648").i32().is_err());
     assert_eq!(Reader::new(b"\"-2147483648\"").i32(), Ok(i32::MIN));
+}
+
+#[test]
+fn numbers_are_written_as_java_does() {
+    for (value, expected) in [
+        (0.0, "0.0"),
+        (1.5, "1.5"),
+        (-0.001, "-0.001"),
+        (9_999_999.0, "9999999.0"),
+        (1e7, "1.0E7"),
+        (1.25e-4, "1.25E-4"),
+        (-1e10, "-1.0E10"),
+        (f64::MAX, "1.7976931348623157E308"),
+        (f64::NAN, "null"),
+    ] {
+        let mut memory = [0; 32];
+        let mut text = TextBuffer::new(&mut memory);
+        Writer::new(&mut text, Dialect::Fastjson).number(value).unwrap();
+        assert_eq!(text.as_str(), expected);
+        assert!(value.is_nan() || Reader::new(text.as_bytes()).f64() == Ok(value));
+    }
 }

@@ -3,6 +3,7 @@
 use core::fmt::{self, Write};
 
 use super::Text;
+use crate::rocketmq::wire::text::TextBuffer;
 
 /// What the reader of a text understands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -165,13 +166,24 @@ impl<W: Write> Writer<W> {
         self.value(format_args!("\"{value}\""))
     }
 
-    /// A number; `null` for what is none.
+    /// A number, as Java writes it; `null` for what is none.
     ///
     /// # Errors
     ///
     /// As `out`.
     pub fn number(&mut self, value: f64) -> fmt::Result {
-        if value.is_finite() { self.value(format_args!("{value:?}")) } else { self.null() }
+        if !value.is_finite() {
+            return self.null();
+        }
+        if value == 0.0 || (1e-3..1e7).contains(&value.abs()) {
+            return self.value(format_args!("{value:?}"));
+        }
+        let mut memory = [0; 32];
+        let mut text = TextBuffer::new(&mut memory);
+        write!(text, "{value:e}")?;
+        let (digits, exponent) = text.as_str().split_once('e').unwrap_or_default();
+        let fraction = if digits.contains('.') { "" } else { ".0" };
+        self.value(format_args!("{digits}{fraction}E{exponent}"))
     }
 
     /// `true` or `false`.
