@@ -22,142 +22,170 @@
 //! ```
 
 use core::error::Error;
-use core::fmt;
-use core::str::FromStr;
+use core::fmt::{self, Write};
 
-/// A record. [`Display`](fmt::Display) writes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum TraceRecord<'a> {
+/// Declares the kinds of records: a name, then fields in their order.
+macro_rules! trace_records {
+    ($(
+        $(#[$meta:meta])*
+        $record:ident = $name:literal {
+            $($(#[$field_meta:meta])* $field:ident: $type:ty,)*
+        }
+    )*) => {
+        /// A record. [`Display`](fmt::Display) writes it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum TraceRecord<'a> {
+            $($(#[$meta])* $record($record<'a>),)*
+        }
+
+        $(
+            $(#[$meta])*
+            #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+            pub struct $record<'a> {
+                $($(#[$field_meta])* pub $field: $type,)*
+            }
+        )*
+
+        impl fmt::Display for TraceRecord<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self {
+                    $(Self::$record(record) => {
+                        f.write_str($name)?;
+                        $(record.$field.write(f)?;)*
+                    })*
+                }
+                f.write_char(RECORD_END)
+            }
+        }
+
+        /// Fields behind those that are known are left alone: newer clients may add some.
+        fn read<'a>(fields: &mut Fields<'a>) -> Result<TraceRecord<'a>, TraceError> {
+            let unknown = fields.error();
+            Ok(match fields.text()? {
+                $($name => TraceRecord::$record($record {
+                    $($field: TraceField::read(fields)?,)*
+                }),)*
+                _ => return Err(unknown),
+            })
+        }
+    };
+}
+
+trace_records! {
     /// A message was sent.
-    Pub(Pub<'a>),
+    Pub = "Pub" {
+        /// When, in milliseconds since 1970.
+        timestamp_ms: i64,
+        /// The broker's region.
+        region_id: &'a str,
+        /// The producer's group.
+        group_name: &'a str,
+        /// The topic.
+        topic: &'a str,
+        /// The id that the producer gave the message.
+        message_id: &'a str,
+        /// The tag.
+        tags: &'a str,
+        /// The keys.
+        keys: &'a str,
+        /// The broker's address.
+        store_host: &'a str,
+        /// The length of the body.
+        body_bytes: i32,
+        /// How long it took.
+        cost_ms: i32,
+        /// 0 normal, 1 half, 2 commit, 3 delay, 4 order.
+        message_type: i32,
+        /// The id that the broker gave the message.
+        offset_message_id: &'a str,
+        /// Whether it was stored.
+        is_success: bool,
+        /// The producer's address: from Go's clients only.
+        client_host: Option<&'a str>,
+    }
+
     /// A message goes to a listener.
-    SubBefore(SubBefore<'a>),
-    /// A listener is done with it.
-    SubAfter(SubAfter<'a>),
+    SubBefore = "SubBefore" {
+        /// When, in milliseconds since 1970.
+        timestamp_ms: i64,
+        /// The broker's region.
+        region_id: &'a str,
+        /// The consumer's group.
+        group_name: &'a str,
+        /// What [`SubAfter`] has as well.
+        request_id: &'a str,
+        /// The message's id.
+        message_id: &'a str,
+        /// How often it has failed.
+        retry_times: i32,
+        /// The keys.
+        keys: &'a str,
+        /// The consumer's address: from Go's clients only.
+        client_host: Option<&'a str>,
+    }
+
+    /// A listener is done with a message.
+    SubAfter = "SubAfter" {
+        /// What [`SubBefore`] has as well.
+        request_id: &'a str,
+        /// The message's id.
+        message_id: &'a str,
+        /// How long it took.
+        cost_ms: i32,
+        /// Whether the message was consumed.
+        is_success: bool,
+        /// The keys.
+        keys: &'a str,
+        /// 0 success, 1 timeout, 2 exception, 3 null, 4 failed.
+        context_code: i32,
+        /// When, in milliseconds since 1970, and the consumer's group; not in the cloud.
+        origin: Option<(i64, &'a str)>,
+    }
+
     /// A transaction has ended.
-    EndTransaction(EndTransaction<'a>),
+    EndTransaction = "EndTransaction" {
+        /// When, in milliseconds since 1970.
+        timestamp_ms: i64,
+        /// The broker's region.
+        region_id: &'a str,
+        /// The producer's group.
+        group_name: &'a str,
+        /// The topic.
+        topic: &'a str,
+        /// The message's id.
+        message_id: &'a str,
+        /// The tag.
+        tags: &'a str,
+        /// The keys.
+        keys: &'a str,
+        /// The broker's address.
+        store_host: &'a str,
+        /// As in [`Pub::message_type`].
+        message_type: i32,
+        /// The transaction.
+        transaction_id: &'a str,
+        /// `COMMIT_MESSAGE`, `ROLLBACK_MESSAGE` or `UNKNOW`.
+        state: &'a str,
+        /// Whether the broker had asked.
+        is_from_check: bool,
+    }
+
     /// A delayed message was recalled.
-    Recall(Recall<'a>),
-}
-
-/// A message was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pub<'a> {
-    /// When, in milliseconds since 1970.
-    pub timestamp_ms: i64,
-    /// The broker's region.
-    pub region_id: &'a str,
-    /// The producer's group.
-    pub group_name: &'a str,
-    /// The topic.
-    pub topic: &'a str,
-    /// The id that the producer gave the message.
-    pub message_id: &'a str,
-    /// The tag.
-    pub tags: &'a str,
-    /// The keys.
-    pub keys: &'a str,
-    /// The broker's address.
-    pub store_host: &'a str,
-    /// The length of the body.
-    pub body_bytes: i32,
-    /// How long it took.
-    pub cost_ms: i32,
-    /// 0 normal, 1 half, 2 commit, 3 delay, 4 order.
-    pub message_type: i32,
-    /// The id that the broker gave the message.
-    pub offset_message_id: &'a str,
-    /// Whether it was stored.
-    pub is_success: bool,
-    /// The producer's address: from Go's clients only.
-    pub client_host: Option<&'a str>,
-}
-
-/// A message goes to a listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SubBefore<'a> {
-    /// When, in milliseconds since 1970.
-    pub timestamp_ms: i64,
-    /// The broker's region.
-    pub region_id: &'a str,
-    /// The consumer's group.
-    pub group_name: &'a str,
-    /// What [`SubAfter`] has as well.
-    pub request_id: &'a str,
-    /// The message's id.
-    pub message_id: &'a str,
-    /// How often it has failed.
-    pub retry_times: i32,
-    /// The keys.
-    pub keys: &'a str,
-    /// The consumer's address: from Go's clients only.
-    pub client_host: Option<&'a str>,
-}
-
-/// A listener is done with a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SubAfter<'a> {
-    /// What [`SubBefore`] has as well.
-    pub request_id: &'a str,
-    /// The message's id.
-    pub message_id: &'a str,
-    /// How long it took.
-    pub cost_ms: i32,
-    /// Whether the message was consumed.
-    pub is_success: bool,
-    /// The keys.
-    pub keys: &'a str,
-    /// 0 success, 1 timeout, 2 exception, 3 null, 4 failed.
-    pub context_code: i32,
-    /// When, in milliseconds since 1970, and the consumer's group; not in the cloud.
-    pub origin: Option<(i64, &'a str)>,
-}
-
-/// A transaction has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EndTransaction<'a> {
-    /// When, in milliseconds since 1970.
-    pub timestamp_ms: i64,
-    /// The broker's region.
-    pub region_id: &'a str,
-    /// The producer's group.
-    pub group_name: &'a str,
-    /// The topic.
-    pub topic: &'a str,
-    /// The message's id.
-    pub message_id: &'a str,
-    /// The tag.
-    pub tags: &'a str,
-    /// The keys.
-    pub keys: &'a str,
-    /// The broker's address.
-    pub store_host: &'a str,
-    /// As in [`Pub::message_type`].
-    pub message_type: i32,
-    /// The transaction.
-    pub transaction_id: &'a str,
-    /// `COMMIT_MESSAGE`, `ROLLBACK_MESSAGE` or `UNKNOW`.
-    pub state: &'a str,
-    /// Whether the broker had asked.
-    pub is_from_check: bool,
-}
-
-/// A delayed message was recalled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Recall<'a> {
-    /// When, in milliseconds since 1970.
-    pub timestamp_ms: i64,
-    /// The broker's region.
-    pub region_id: &'a str,
-    /// The producer's group.
-    pub group_name: &'a str,
-    /// The topic.
-    pub topic: &'a str,
-    /// The message's id.
-    pub message_id: &'a str,
-    /// Whether it was recalled.
-    pub is_success: bool,
+    Recall = "Recall" {
+        /// When, in milliseconds since 1970.
+        timestamp_ms: i64,
+        /// The broker's region.
+        region_id: &'a str,
+        /// The producer's group.
+        group_name: &'a str,
+        /// The topic.
+        topic: &'a str,
+        /// The message's id.
+        message_id: &'a str,
+        /// Whether it was recalled.
+        is_success: bool,
+    }
 }
 
 /// A record that can't be read.
@@ -212,75 +240,60 @@ impl<'a> TraceRecord<'a> {
     }
 }
 
-impl fmt::Display for TraceRecord<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Pub(record) => write_pub(f, record),
-            Self::SubBefore(record) => write_sub_before(f, record),
-            Self::SubAfter(record) => write_sub_after(f, record),
-            Self::EndTransaction(record) => write_end_transaction(f, record),
-            Self::Recall(record) => write_recall(f, record),
-        }?;
-        fmt::Write::write_char(f, RECORD_END)
+/// What a field of a record may be.
+trait TraceField<'a>: Sized {
+    fn read(fields: &mut Fields<'a>) -> Result<Self, TraceError>;
+
+    /// Writes it behind the end of the field before.
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
+}
+
+macro_rules! parsed_fields {
+    ($($type:ty),*) => {$(
+        impl TraceField<'_> for $type {
+            fn read(fields: &mut Fields<'_>) -> Result<Self, TraceError> {
+                let error = fields.error();
+                fields.text()?.parse().map_err(|_| error)
+            }
+
+            fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{FIELD_END}{self}")
+            }
+        }
+    )*};
+}
+
+parsed_fields!(i32, i64, bool);
+
+impl<'a> TraceField<'a> for &'a str {
+    fn read(fields: &mut Fields<'a>) -> Result<Self, TraceError> {
+        fields.text()
+    }
+
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{FIELD_END}{self}")
     }
 }
 
-fn write_fields(f: &mut fmt::Formatter<'_>, fields: &[&dyn fmt::Display]) -> fmt::Result {
-    let mut separator = "";
-    for field in fields {
-        write!(f, "{separator}{field}")?;
-        separator = "\u{1}";
+impl<'a, T: TraceField<'a>> TraceField<'a> for Option<T> {
+    fn read(fields: &mut Fields<'a>) -> Result<Self, TraceError> {
+        Ok(T::read(fields).ok())
     }
-    Ok(())
-}
 
-fn write_client_host(f: &mut fmt::Formatter<'_>, host: Option<&str>) -> fmt::Result {
-    host.map_or(Ok(()), |host| write!(f, "{FIELD_END}{host}"))
-}
-
-fn write_pub(f: &mut fmt::Formatter<'_>, record: &Pub<'_>) -> fmt::Result {
-    let Pub { timestamp_ms, region_id, group_name, topic, message_id, tags, keys, .. } = record;
-    let Pub { store_host, body_bytes, cost_ms, message_type, offset_message_id, .. } = record;
-    let (head, success) = (&PUB, &record.is_success);
-    write_fields(f, &[head, timestamp_ms, region_id, group_name, topic, message_id, tags, keys])?;
-    let tail: [&dyn fmt::Display; 7] =
-        [&"", store_host, body_bytes, cost_ms, message_type, offset_message_id, success];
-    write_fields(f, &tail)?;
-    write_client_host(f, record.client_host)
-}
-
-fn write_sub_before(f: &mut fmt::Formatter<'_>, record: &SubBefore<'_>) -> fmt::Result {
-    let SubBefore { timestamp_ms, region_id, group_name, request_id, message_id, .. } = record;
-    let (head, retries, keys) = (&SUB_BEFORE, &record.retry_times, &record.keys);
-    write_fields(
-        f,
-        &[head, timestamp_ms, region_id, group_name, request_id, message_id, retries, keys],
-    )?;
-    write_client_host(f, record.client_host)
-}
-
-fn write_sub_after(f: &mut fmt::Formatter<'_>, record: &SubAfter<'_>) -> fmt::Result {
-    let SubAfter { request_id, message_id, cost_ms, is_success, keys, context_code, .. } = record;
-    let head = &SUB_AFTER;
-    write_fields(f, &[head, request_id, message_id, cost_ms, is_success, keys, context_code])?;
-    match &record.origin {
-        Some((timestamp_ms, group_name)) => write_fields(f, &[&"", timestamp_ms, group_name]),
-        None => Ok(()),
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_ref().map_or(Ok(()), |value| value.write(f))
     }
 }
 
-fn write_end_transaction(f: &mut fmt::Formatter<'_>, record: &EndTransaction<'_>) -> fmt::Result {
-    let EndTransaction { timestamp_ms, region_id, group_name, topic, message_id, .. } = record;
-    let EndTransaction { tags, keys, store_host, message_type, transaction_id, .. } = record;
-    let (head, state, check) = (&END_TRANSACTION, &record.state, &record.is_from_check);
-    write_fields(f, &[head, timestamp_ms, region_id, group_name, topic, message_id, tags, keys])?;
-    write_fields(f, &[&"", store_host, message_type, transaction_id, state, check])
-}
+impl<'a, T: TraceField<'a>, U: TraceField<'a>> TraceField<'a> for (T, U) {
+    fn read(fields: &mut Fields<'a>) -> Result<Self, TraceError> {
+        Ok((T::read(fields)?, U::read(fields)?))
+    }
 
-fn write_recall(f: &mut fmt::Formatter<'_>, record: &Recall<'_>) -> fmt::Result {
-    let Recall { timestamp_ms, region_id, group_name, topic, message_id, is_success } = record;
-    let head = &RECALL;
-    write_fields(f, &[head, timestamp_ms, region_id, group_name, topic, message_id, is_success])
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.write(f)?;
+        self.1.write(f)
+    }
 }
 
 /// The fields of a record, one after the other.
@@ -297,112 +310,13 @@ impl<'a> Fields<'a> {
         Ok(text)
     }
 
-    fn parsed<T: FromStr>(&mut self) -> Result<T, TraceError> {
-        let error = self.error();
-        self.text()?.parse().map_err(|_| error)
-    }
-
     const fn error(&self) -> TraceError {
         TraceError { position: self.position, field: self.field }
     }
 }
 
-/// Fields behind those that are known are left alone: newer clients may add some.
-fn read<'a>(fields: &mut Fields<'a>) -> Result<TraceRecord<'a>, TraceError> {
-    let unknown = fields.error();
-    match fields.text()? {
-        PUB => read_pub(fields).map(TraceRecord::Pub),
-        SUB_BEFORE => read_sub_before(fields).map(TraceRecord::SubBefore),
-        SUB_AFTER => read_sub_after(fields).map(TraceRecord::SubAfter),
-        END_TRANSACTION => read_end_transaction(fields).map(TraceRecord::EndTransaction),
-        RECALL => read_recall(fields).map(TraceRecord::Recall),
-        _ => Err(unknown),
-    }
-}
-
-fn read_pub<'a>(fields: &mut Fields<'a>) -> Result<Pub<'a>, TraceError> {
-    Ok(Pub {
-        timestamp_ms: fields.parsed()?,
-        region_id: fields.text()?,
-        group_name: fields.text()?,
-        topic: fields.text()?,
-        message_id: fields.text()?,
-        tags: fields.text()?,
-        keys: fields.text()?,
-        store_host: fields.text()?,
-        body_bytes: fields.parsed()?,
-        cost_ms: fields.parsed()?,
-        message_type: fields.parsed()?,
-        offset_message_id: fields.text()?,
-        is_success: fields.parsed()?,
-        client_host: fields.text().ok(),
-    })
-}
-
-fn read_sub_before<'a>(fields: &mut Fields<'a>) -> Result<SubBefore<'a>, TraceError> {
-    Ok(SubBefore {
-        timestamp_ms: fields.parsed()?,
-        region_id: fields.text()?,
-        group_name: fields.text()?,
-        request_id: fields.text()?,
-        message_id: fields.text()?,
-        retry_times: fields.parsed()?,
-        keys: fields.text()?,
-        client_host: fields.text().ok(),
-    })
-}
-
-fn read_sub_after<'a>(fields: &mut Fields<'a>) -> Result<SubAfter<'a>, TraceError> {
-    Ok(SubAfter {
-        request_id: fields.text()?,
-        message_id: fields.text()?,
-        cost_ms: fields.parsed()?,
-        is_success: fields.parsed()?,
-        keys: fields.text()?,
-        context_code: fields.parsed()?,
-        origin: match fields.parsed() {
-            Ok(timestamp_ms) => Some((timestamp_ms, fields.text()?)),
-            Err(_) => None,
-        },
-    })
-}
-
-fn read_end_transaction<'a>(fields: &mut Fields<'a>) -> Result<EndTransaction<'a>, TraceError> {
-    Ok(EndTransaction {
-        timestamp_ms: fields.parsed()?,
-        region_id: fields.text()?,
-        group_name: fields.text()?,
-        topic: fields.text()?,
-        message_id: fields.text()?,
-        tags: fields.text()?,
-        keys: fields.text()?,
-        store_host: fields.text()?,
-        message_type: fields.parsed()?,
-        transaction_id: fields.text()?,
-        state: fields.text()?,
-        is_from_check: fields.parsed()?,
-    })
-}
-
-fn read_recall<'a>(fields: &mut Fields<'a>) -> Result<Recall<'a>, TraceError> {
-    Ok(Recall {
-        timestamp_ms: fields.parsed()?,
-        region_id: fields.text()?,
-        group_name: fields.text()?,
-        topic: fields.text()?,
-        message_id: fields.text()?,
-        is_success: fields.parsed()?,
-    })
-}
-
 const FIELD_END: char = '\u{1}';
 const RECORD_END: char = '\u{2}';
-
-const PUB: &str = "Pub";
-const SUB_BEFORE: &str = "SubBefore";
-const SUB_AFTER: &str = "SubAfter";
-const END_TRANSACTION: &str = "EndTransaction";
-const RECALL: &str = "Recall";
 
 #[cfg(test)]
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
