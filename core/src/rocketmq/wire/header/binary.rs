@@ -133,6 +133,10 @@ impl FieldVisitor for Entries<'_, '_> {
             Ok(())
         })
     }
+
+    fn keeps_empty(&self) -> bool {
+        false
+    }
 }
 
 /// The digits of `value` at the end of `memory`.

@@ -238,6 +238,11 @@ pub trait FieldVisitor {
     fn bool(&mut self, name: &str, value: bool) -> Result<(), EncodeError> {
         self.text(name.into(), if value { "true" } else { "false" }.into())
     }
+
+    /// Whether a text that is empty arrives as such, and not as `null`.
+    fn keeps_empty(&self) -> bool {
+        true
+    }
 }
 
 /// Fields that can be written.
