@@ -65,14 +65,14 @@ list_parts() {
     build "$target" --no-default-features
     read -r base ram < <(sizes "$program")
     echo "$target, flash bytes above a program without parts ($base, mostly formatting of text):"
-    for part in $(sed -n 's/^default = \[\(.*\)\]/\1/p' Cargo.toml | tr -d '",'); do
+    for part in $(sed -n '/^default = /,/^]/p' Cargo.toml | grep -o '"[a-z_]*"' | tr -d '"'); do
         build "$target" --no-default-features --features "$part"
         read -r flash ram < <(sizes "$program")
-        printf '%-10s %7d\n' "$part" $((flash - base))
+        printf '%-14s %7d\n' "$part" $((flash - base))
     done
     build "$target"
     read -r flash ram < <(sizes "$program")
-    printf '%-10s %7d\n' all $((flash - base))
+    printf '%-14s %7d\n' all $((flash - base))
 }
 
 case ${1:-} in

@@ -28,4 +28,18 @@ parts! {
     "inflate" inflate,
     "stats" stats,
     "alert" alert,
+    "wire_json" wire_json,
+    "wire_binary" wire_binary,
+    "wire_frame" wire_frame,
+    "wire_messages" wire_messages,
+    "wire_batch" wire_batch,
+    "wire_route" wire_route,
+    "wire_heartbeat" wire_heartbeat,
+    "wire_acl" wire_acl,
+    "wire_rebalance" wire_rebalance,
+    "wire_pop" wire_pop,
+    "wire_trace" wire_trace,
 }
+
+#[cfg(any(feature = "wire_json", feature = "wire_binary"))]
+mod wire_header;

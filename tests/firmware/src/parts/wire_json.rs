@@ -1,0 +1,11 @@
+//! Headers of RocketMQ as JSON, with the fields of a command.
+
+use turbopump_core::rocketmq::wire::header::Serialization;
+
+use super::wire_header::there_and_back;
+use crate::check::Checks;
+
+#[inline(never)]
+pub(crate) fn run(checks: &mut Checks) {
+    there_and_back(checks, Serialization::Json);
+}
