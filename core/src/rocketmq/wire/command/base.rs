@@ -1,7 +1,7 @@
 //! What requests have in common, and how values of fields are read.
 
 use super::CommandError;
-use crate::rocketmq::wire::header::{EncodeError, FieldVisitor};
+use crate::rocketmq::wire::header::{EncodeError, Expect, FieldVisitor};
 use crate::rocketmq::wire::json::{JsonError, Raw, Text};
 
 /// Fields that nearly any request may have. Clients set the broker's name; a single broker may
@@ -31,6 +31,27 @@ impl<'a> RequestBase<'a> {
             oneway: None,
             logical: None,
         }
+    }
+
+    /// Reads those that come next in the order in which they are written.
+    #[inline]
+    pub(super) fn expect(&mut self, fields: &mut impl Expect<'a>) -> Result<(), CommandError> {
+        if let Some(raw) = fields.expect("ns", "\"ns\":\"") {
+            self.namespace = parse("ns", raw)?;
+        }
+        if let Some(raw) = fields.expect("nsd", "\"nsd\":\"") {
+            self.namespaced = parse("nsd", raw)?;
+        }
+        if let Some(raw) = fields.expect("bname", "\"bname\":\"") {
+            self.broker_name = parse("bname", raw)?;
+        }
+        if let Some(raw) = fields.expect("oway", "\"oway\":\"") {
+            self.oneway = parse("oway", raw)?;
+        }
+        if let Some(raw) = fields.expect("lo", "\"lo\":\"") {
+            self.logical = parse("lo", raw)?;
+        }
+        Ok(())
     }
 
     #[inline]

@@ -38,45 +38,44 @@ macro_rules! commands {
             const NAME: &'static str = stringify!($name);
             const FIELDS: &'static [&'static str] = &[$($wire),*];
 
-            #[allow(unused_mut, unused_variables)]
             #[inline]
             fn decode(
                 ext: &$crate::rocketmq::wire::header::ExtFields<'a>,
             ) -> Result<Self, $crate::rocketmq::wire::command::CommandError> {
-                /// Where the field of that name is kept.
-                #[allow(non_camel_case_types, dead_code)]
+                /// Peers write their fields in the order of the class or in one of their own, so
+                /// each is expected once, and what is left then is looked up by name.
+                #[allow(unused_mut, unused_variables, unused_assignments)]
                 #[inline]
-                fn place(name: &[u8]) -> usize {
-                    enum Place { $($field,)* Nowhere }
-                    match $crate::rocketmq::wire::command::base::hint(name) {
-                        $(
-                            hint if hint
-                                == const {
-                                    $crate::rocketmq::wire::command::base::hint($wire.as_bytes())
-                                }
-                                && name == $wire.as_bytes() => Place::$field as usize,
-                        )*
-                        _ => Place::Nowhere as usize,
+                fn read<'a>(
+                    mut fields: impl $crate::rocketmq::wire::header::Expect<'a>,
+                ) -> Result<$name $(<$life>)?, $crate::rocketmq::wire::command::CommandError> {
+                    use $crate::rocketmq::wire::command::base::hint;
+
+                    $(let mut $field = fields.expect($wire, concat!("\"", $wire, "\":\""));)*
+                    $(
+                        let mut $base = $crate::rocketmq::wire::command::RequestBase::default();
+                        $base.expect(&mut fields)?;
+                    )?
+                    let mut memory = [0; 64];
+                    for entry in fields {
+                        let name = entry.name_bytes(&mut memory);
+                        match hint(name) {
+                            $(
+                                found if found == const { hint($wire.as_bytes()) }
+                                    && name == $wire.as_bytes() => $field = entry.value,
+                            )*
+                            _ => { $($base.accept(name, entry.value)?;)? }
+                        }
                     }
+                    Ok($name {
+                        $($field: commands!(@read $wire, $field $(, $default)?),)*
+                        $($base,)?
+                    })
                 }
-                let mut raws = [const { None }; Self::FIELDS.len()];
-                $(let mut $base = $crate::rocketmq::wire::command::RequestBase::default();)?
-                let mut memory = [0; 64];
-                for entry in ext.iter() {
-                    let name = entry.name_bytes(&mut memory);
-                    match raws.get_mut(place(name)) {
-                        Some(raw) => *raw = entry.value,
-                        None => { $($base.accept(name, entry.value)?;)? }
-                    }
+                match ext.walk() {
+                    $crate::rocketmq::wire::header::Walk::Json(fields) => read(fields),
+                    $crate::rocketmq::wire::header::Walk::Binary(fields) => read(fields),
                 }
-                let mut raws = raws.into_iter();
-                Ok(Self {
-                    $($field: {
-                        let raw = raws.next().flatten();
-                        commands!(@read $wire, raw $(, $default)?)
-                    },)*
-                    $($base,)?
-                })
             }
         }
 

@@ -63,10 +63,9 @@ impl<'a> ExtFields<'a> {
     pub(super) fn binary(bytes: &'a [u8], base: usize) -> Result<Self, HeaderError> {
         let mut rest = bytes;
         while !rest.is_empty() {
-            let at = bytes.len().saturating_sub(rest.len());
-            let Some((_, _, behind)) = split_entry(rest) else {
-                let position = base.saturating_add(at);
-                return Err(refuse_entry(rest, position));
+            let Some((_, behind)) = split_name(rest).and_then(|(_, rest)| split_value(rest)) else {
+                let at = bytes.len().saturating_sub(rest.len());
+                return Err(refuse_entry(rest, base.saturating_add(at)));
             };
             rest = behind;
         }
@@ -89,17 +88,24 @@ impl<'a> ExtFields<'a> {
     #[inline]
     #[must_use]
     pub fn iter(&self) -> ExtFieldsIter<'a> {
-        ExtFieldsIter(match self.0 {
-            Kind::Absent => Walk::Binary(&[], 0),
-            Kind::Binary(bytes, base) => Walk::Binary(bytes, base),
+        ExtFieldsIter(self.walk())
+    }
+
+    #[inline]
+    pub(in crate::rocketmq::wire) fn walk(&self) -> Walk<'a> {
+        match self.0 {
+            Kind::Absent => Walk::Binary(BinaryWalk { rest: &[], end: 0 }),
+            Kind::Binary(rest, base) => {
+                Walk::Binary(BinaryWalk { rest, end: base.saturating_add(rest.len()) })
+            }
             Kind::Json(value) => {
                 let mut reader = value.reader();
                 match reader.begin_object() {
-                    Ok(()) => Walk::Json(reader),
-                    Err(_) => Walk::Binary(&[], 0),
+                    Ok(()) => Walk::Json(JsonWalk { reader }),
+                    Err(_) => Walk::Binary(BinaryWalk { rest: &[], end: 0 }),
                 }
             }
-        })
+        }
     }
 
     /// The value of the field called `name`, if it has one.
@@ -138,48 +144,120 @@ impl<'a> IntoIterator for ExtFields<'a> {
 #[derive(Clone, Debug)]
 pub struct ExtFieldsIter<'a>(Walk<'a>);
 
-#[derive(Clone, Debug)]
-enum Walk<'a> {
-    Json(Reader<'a>),
-    Binary(&'a [u8], usize),
-}
-
 impl<'a> Iterator for ExtFieldsIter<'a> {
     type Item = ExtField<'a>;
 
     #[inline]
     fn next(&mut self) -> Option<ExtField<'a>> {
         match &mut self.0 {
-            // The object was valid when the header was decoded.
-            Walk::Json(reader) => {
-                if let Some((name, value)) = reader.plain_member() {
-                    return Some(ExtField { name, value: Some(value) });
-                }
-                let name = reader.next_key().ok()??.raw();
-                Some(ExtField { name, value: reader.raw().ok()? })
-            }
-            Walk::Binary(rest, at) => {
-                let (name, value, behind) = split_entry(rest)?;
-                let name_at = at.saturating_add(2);
-                let value_at = name_at.saturating_add(name.len()).saturating_add(4);
-                *at = value_at.saturating_add(value.len());
-                *rest = behind;
-                let name = Raw::new(name, name_at, RawKind::Plain);
-                let value = Raw::new(value, value_at, RawKind::Plain);
-                Some(ExtField { name, value: Some(value).filter(|_| *at != value_at) })
-            }
+            Walk::Json(walk) => walk.next(),
+            Walk::Binary(walk) => walk.next(),
         }
     }
 }
 
-/// Name, value and what follows of the entry at the front.
+/// The way through the fields, for those who want to ask only once which one it is.
+#[derive(Clone, Debug)]
+pub(in crate::rocketmq::wire) enum Walk<'a> {
+    Json(JsonWalk<'a>),
+    Binary(BinaryWalk<'a>),
+}
+
+/// What walks through the fields, and may be told which one to expect.
+pub(in crate::rocketmq::wire) trait Expect<'a>:
+    Iterator<Item = ExtField<'a>>
+{
+    /// Passes over the next field if it is called `name`, and returns its value, if it has one.
+    /// May fail to see that it is. `quoted` is how JSON
+    /// has it: the name in quotes, a colon, and the quote that opens a text.
+    fn expect(&mut self, name: &'static str, quoted: &'static str) -> Option<Raw<'a>>;
+}
+
+#[derive(Clone, Debug)]
+pub(in crate::rocketmq::wire) struct JsonWalk<'a> {
+    reader: Reader<'a>,
+}
+
+impl<'a> Iterator for JsonWalk<'a> {
+    type Item = ExtField<'a>;
+
+    /// The object was valid when the header was decoded.
+    #[inline]
+    fn next(&mut self) -> Option<ExtField<'a>> {
+        if let Some((name, value)) = self.reader.plain_member() {
+            return Some(ExtField { name, value: Some(value) });
+        }
+        let name = self.reader.next_key().ok()??.raw();
+        Some(ExtField { name, value: self.reader.raw().ok()? })
+    }
+}
+
+impl<'a> Expect<'a> for JsonWalk<'a> {
+    #[inline(always)]
+    fn expect(&mut self, _name: &'static str, quoted: &'static str) -> Option<Raw<'a>> {
+        self.reader.text_called(quoted)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(in crate::rocketmq::wire) struct BinaryWalk<'a> {
+    rest: &'a [u8],
+    /// Where `rest` ends in the header.
+    end: usize,
+}
+
+impl<'a> BinaryWalk<'a> {
+    /// What stands immediately in front of `behind`.
+    #[inline]
+    const fn raw(&self, bytes: &'a [u8], behind: &[u8]) -> Raw<'a> {
+        let position = self.end.wrapping_sub(behind.len()).wrapping_sub(bytes.len());
+        Raw::new(bytes, position, RawKind::Plain)
+    }
+
+    #[inline]
+    fn value(&self, bytes: &'a [u8], behind: &[u8]) -> Option<Raw<'a>> {
+        if bytes.is_empty() { None } else { Some(self.raw(bytes, behind)) }
+    }
+}
+
+impl<'a> Iterator for BinaryWalk<'a> {
+    type Item = ExtField<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<ExtField<'a>> {
+        let (name, after_name) = split_name(self.rest)?;
+        let (value, behind) = split_value(after_name)?;
+        self.rest = behind;
+        Some(ExtField { name: self.raw(name, after_name), value: self.value(value, behind) })
+    }
+}
+
+impl<'a> Expect<'a> for BinaryWalk<'a> {
+    #[inline(always)]
+    fn expect(&mut self, name: &'static str, _quoted: &'static str) -> Option<Raw<'a>> {
+        let (len, rest) = self.rest.split_first_chunk()?;
+        if usize::from(u16::from_be_bytes(*len)) != name.len() {
+            return None;
+        }
+        let (value, behind) = split_value(rest.strip_prefix(name.as_bytes())?)?;
+        self.rest = behind;
+        self.value(value, behind)
+    }
+}
+
+/// The name of the entry at the front, and what follows it.
 #[inline]
-fn split_entry(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+fn split_name(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (len, rest) = bytes.split_first_chunk()?;
-    let (name, rest) = rest.split_at_checked(usize::try_from(i16::from_be_bytes(*len)).ok()?)?;
-    let (len, rest) = rest.split_first_chunk()?;
-    let (value, rest) = rest.split_at_checked(usize::try_from(i32::from_be_bytes(*len)).ok()?)?;
-    Some((name, value, rest))
+    // A negative length becomes one that is longer than any slice.
+    rest.split_at_checked(i16::from_be_bytes(*len) as usize)
+}
+
+/// The value behind a name, and what follows it.
+#[inline]
+fn split_value(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (len, rest) = bytes.split_first_chunk()?;
+    rest.split_at_checked(i32::from_be_bytes(*len) as usize)
 }
 
 /// Says why there is no entry.

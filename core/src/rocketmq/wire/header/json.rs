@@ -5,7 +5,9 @@ use core::fmt;
 use super::{
     EncodeError, ExtFields, ExtSource, FieldVisitor, Header, HeaderError, Language, Output,
 };
-use crate::rocketmq::wire::json::{Dialect, JsonError, JsonProblem, Raw, Reader, Text, Writer};
+use crate::rocketmq::wire::json::{
+    Dialect, JsonError, JsonProblem, Raw, RawKind, Reader, Text, Writer,
+};
 
 #[inline]
 pub(super) fn decode(bytes: &[u8]) -> Result<(Header<'_>, ExtFields<'_>), HeaderError> {
@@ -21,6 +23,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(Header<'_>, ExtFields<'_>), Header
     let mut reader = Reader::new(bytes);
     let mut memory = [0; 64];
     reader.begin_object()?;
+    in_order(&mut reader, &mut header, &mut ext)?;
     loop {
         if let Some((name, value)) = reader.plain_member() {
             Member::of(name.as_bytes()).read(value, &mut header)?;
@@ -43,6 +46,38 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(Header<'_>, ExtFields<'_>), Header
     }
     reader.end()?;
     Ok((header, ext))
+}
+
+/// Members in the order in which Java writes them; what is left then is looked up by name.
+#[inline]
+fn in_order<'a>(
+    reader: &mut Reader<'a>,
+    header: &mut Header<'a>,
+    ext: &mut ExtFields<'a>,
+) -> Result<(), JsonError> {
+    if let Some(raw) = reader.number_called("\"code\":") {
+        header.code = raw.i32()?;
+    }
+    if reader.is_called("\"extFields\":") && !reader.null()? {
+        *ext = ext_fields(reader)?;
+    }
+    if let Some(raw) = reader.number_called("\"flag\":") {
+        header.flag = raw.i32()?;
+    }
+    if let Some(raw) = reader.text_called("\"language\":\"") {
+        header.language = language(raw);
+    }
+    if let Some(raw) = reader.number_called("\"opaque\":") {
+        header.opaque = raw.i32()?;
+    }
+    if let Some(raw) = reader.text_called("\"remark\":\"") {
+        header.remark = Some(raw.text()?);
+    }
+    let _ = reader.text_called("\"serializeTypeCurrentRPC\":\"");
+    if let Some(raw) = reader.number_called("\"version\":") {
+        header.version = raw.i32()?;
+    }
+    Ok(())
 }
 
 fn ext_fields<'a>(reader: &mut Reader<'a>) -> Result<ExtFields<'a>, JsonError> {
@@ -98,10 +133,13 @@ impl Member {
 
 /// By name or, as fastjson takes any enumeration, by number.
 fn language(raw: Raw<'_>) -> Option<Language> {
-    if let Ok(code) = raw.i32() {
-        return u8::try_from(code).ok().and_then(Language::from_code);
+    if raw.kind() == RawKind::Escaped {
+        return None;
     }
-    Language::from_name(raw.text().ok()?.as_str()?)
+    Language::from_name_bytes(raw.as_bytes()).or_else(|| {
+        let code = u8::try_from(raw.i32().ok()?).ok()?;
+        Language::from_code(code)
+    })
 }
 
 pub(super) fn encode(

@@ -22,6 +22,7 @@ pub use error::{EncodeError, HeaderError, HeaderProblem};
 pub use fields::{Absent, ExtField, ExtFields, ExtFieldsIter, ExtSource, FieldVisitor};
 pub use language::Language;
 
+pub(super) use fields::{Expect, Walk};
 pub(super) use output::Output;
 
 use super::json::Text;

@@ -1,7 +1,7 @@
 //! The pull reader.
 
 use super::reference::{REFERENCE, follow};
-use super::scan::find_quote_or_backslash;
+use super::scan::{find_quote_or_backslash, plain_members_end, plain_text_end};
 use super::{JsonError, JsonProblem, Key, Raw, RawKind, Text, Value};
 
 /// How many objects and arrays may stand in each other, keys that are objects included.
@@ -125,8 +125,8 @@ impl<'a> Reader<'a> {
             quote @ (b'"' | b'\'') => self.string(quote).map(Some),
             b'{' | b'[' => self.nested().map(Some),
             _ => {
-                if let Some(raw) = self.digits() {
-                    return Ok(Some(raw));
+                if let Some(len) = digits_len(self.rest()) {
+                    return Ok(Some(self.unquoted(len)));
                 }
                 let raw = self.literal()?;
                 match raw.as_bytes() {
@@ -203,22 +203,71 @@ impl<'a> Reader<'a> {
     /// it: what nearly all members are. `None` says nothing and moves nothing.
     #[inline]
     pub(in crate::rocketmq::wire) fn plain_member(&mut self) -> Option<(Raw<'a>, Raw<'a>)> {
-        let rest = self.bytes.get(self.at..)?;
-        let (before, rest) = match rest {
-            [b'"', rest @ ..] if self.fresh => (1, rest),
-            [b',', b'"', rest @ ..] if !self.fresh => (2, rest),
+        let start = match self.rest() {
+            [b'"', ..] if self.fresh => self.at.wrapping_add(1),
+            [b',', b'"', ..] if !self.fresh => self.at.wrapping_add(2),
             _ => return None,
         };
-        let (key, rest) = rest.split_at_checked(find_quote_or_backslash(rest, b'"'))?;
-        let [b'"', b':', b'"', rest @ ..] = rest else { return None };
-        let (value, rest) = rest.split_at_checked(find_quote_or_backslash(rest, b'"'))?;
-        let [b'"', ..] = rest else { return None };
-        let key_at = self.at.saturating_add(before);
-        let value_at = key_at.saturating_add(key.len()).saturating_add(3);
-        self.at = value_at.saturating_add(value.len()).saturating_add(1);
+        let end = plain_text_end(self.bytes, start)?;
+        let [b'"', b':', b'"', ..] = self.bytes.get(end..)? else { return None };
+        let value = self.plain_text(end.wrapping_add(3))?;
+        Some((self.plain(start, end)?, value))
+    }
+
+    /// The value of the next member of an object, if that is a text without escapes, behind
+    /// `key`: the name in quotes, a colon, and the quote that opens the text.
+    #[inline(always)]
+    pub(in crate::rocketmq::wire) fn text_called(&mut self, key: &str) -> Option<Raw<'a>> {
+        let start = self.behind(key)?;
+        self.plain_text(start)
+    }
+
+    /// The value of the next member of an object, if that is a whole number without quotes, behind
+    /// `key`: the name in quotes and a colon.
+    #[inline(always)]
+    pub(in crate::rocketmq::wire) fn number_called(&mut self, key: &str) -> Option<Raw<'a>> {
+        let start = self.behind(key)?;
+        let len = digits_len(self.bytes.get(start..)?)?;
+        self.at = start;
         self.fresh = false;
-        let key = Raw::new(key, self.base.saturating_add(key_at), RawKind::Plain);
-        Some((key, Raw::new(value, self.base.saturating_add(value_at), RawKind::Plain)))
+        Some(self.unquoted(len))
+    }
+
+    /// Passes over `key`, if it is what comes next: the name in quotes and a colon.
+    #[inline(always)]
+    pub(in crate::rocketmq::wire) fn is_called(&mut self, key: &str) -> bool {
+        let start = self.behind(key);
+        self.at = start.unwrap_or(self.at);
+        self.fresh &= start.is_none();
+        start.is_some()
+    }
+
+    /// The index behind `key`, if it starts the next member, without white space around it.
+    #[inline(always)]
+    fn behind(&self, key: &str) -> Option<usize> {
+        let start = match self.rest() {
+            rest if self.fresh => rest.starts_with(key.as_bytes()).then_some(self.at)?,
+            [b',', rest @ ..] => {
+                rest.starts_with(key.as_bytes()).then_some(self.at.wrapping_add(1))?
+            }
+            _ => return None,
+        };
+        Some(start.wrapping_add(key.len()))
+    }
+
+    /// The text without escapes whose quote is in front of `start`.
+    #[inline]
+    fn plain_text(&mut self, start: usize) -> Option<Raw<'a>> {
+        let end = plain_text_end(self.bytes, start)?;
+        self.at = end.wrapping_add(1);
+        self.fresh = false;
+        self.plain(start, end)
+    }
+
+    #[inline]
+    fn plain(&self, start: usize, end: usize) -> Option<Raw<'a>> {
+        let bytes = self.bytes.get(start..end)?;
+        Some(Raw::new(bytes, self.base.wrapping_add(start), RawKind::Plain))
     }
 
     /// An object, or any other value.
@@ -233,7 +282,9 @@ impl<'a> Reader<'a> {
         let start = self.at;
         self.begin_object()?;
         loop {
-            while self.plain_member().is_some() {}
+            if !self.fresh || self.plain_member().is_some() {
+                self.at = plain_members_end(self.bytes, self.at);
+            }
             if self.next_key()?.is_none() {
                 break;
             }
@@ -337,10 +388,8 @@ impl<'a> Reader<'a> {
         let mut kind = RawKind::Plain;
         let mut at = start;
         loop {
-            let rest = self.bytes.get(at..).unwrap_or_default();
-            let found = find_quote_or_backslash(rest, quote);
-            at = at.saturating_add(found);
-            match rest.get(found) {
+            at = find_quote_or_backslash(self.bytes, at, quote);
+            match self.bytes.get(at) {
                 Some(b'\\') => {
                     kind = RawKind::Escaped;
                     at = at.saturating_add(self.escape_bytes(at)?);
@@ -374,22 +423,6 @@ impl<'a> Reader<'a> {
         Err(JsonError { position: self.base.saturating_add(at), problem })
     }
 
-    /// Digits with a comma or the end of an object behind them: what nearly all numbers are.
-    #[inline]
-    fn digits(&mut self) -> Option<Raw<'a>> {
-        let rest = self.rest();
-        let digits = rest.strip_prefix(b"-").unwrap_or(rest);
-        let len = digits.iter().position(|byte| !byte.is_ascii_digit())?;
-        let [b',' | b'}', ..] = digits.get(len..)? else { return None };
-        if len == 0 {
-            return None;
-        }
-        let len = len.saturating_add(rest.len().saturating_sub(digits.len()));
-        let raw = Raw::new(rest.get(..len)?, self.position(), RawKind::Literal);
-        self.at = self.at.saturating_add(len);
-        Some(raw)
-    }
-
     /// A run of what names and numbers are made of.
     fn literal(&mut self) -> Result<Raw<'a>, JsonError> {
         let rest = self.rest();
@@ -401,9 +434,16 @@ impl<'a> Reader<'a> {
             let found = self.peek()?;
             return Err(self.error(JsonProblem::Unexpected { expected: "a value", found }));
         }
-        let raw = Raw::new(rest.get(..len).unwrap_or_default(), self.position(), RawKind::Literal);
-        self.at = self.at.saturating_add(len);
-        Ok(raw)
+        Ok(self.unquoted(len))
+    }
+
+    /// The next `len` bytes.
+    #[inline]
+    fn unquoted(&mut self, len: usize) -> Raw<'a> {
+        let bytes = self.rest().get(..len).unwrap_or_default();
+        let raw = Raw::new(bytes, self.position(), RawKind::Literal);
+        self.at = self.at.wrapping_add(len);
+        raw
     }
 
     #[inline]
@@ -435,6 +475,19 @@ impl<'a> Reader<'a> {
     #[cold]
     pub(in crate::rocketmq::wire) const fn error(&self, problem: JsonProblem) -> JsonError {
         JsonError { position: self.position(), problem }
+    }
+}
+
+/// The length of a whole number with a comma or the end of an object behind it.
+#[inline]
+fn digits_len(bytes: &[u8]) -> Option<usize> {
+    let digits = bytes.strip_prefix(b"-").unwrap_or(bytes);
+    let len = digits.iter().position(|byte| !byte.is_ascii_digit())?;
+    match digits.get(len) {
+        Some(b',' | b'}') if len > 0 => {
+            Some(len.saturating_add(bytes.len().saturating_sub(digits.len())))
+        }
+        _ => None,
     }
 }
 

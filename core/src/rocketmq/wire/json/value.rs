@@ -213,25 +213,53 @@ pub(super) fn parse_integer(bytes: &[u8]) -> Option<i64> {
         [b'+', digits @ ..] => (false, digits),
         digits => (false, digits),
     };
+    let value = match digits.len() {
+        1..4 => few_digits(digits),
+        4..=8 => {
+            // Both ends, put together so that zeros stand in front: where they overlap they agree.
+            let (first, last) = (digits.first_chunk::<4>()?, digits.last_chunk::<4>()?);
+            let zeros = 8_u32.saturating_sub(digits.len() as u32).wrapping_mul(8);
+            let first = u64::from(u32::from_le_bytes(*first)).wrapping_shl(zeros);
+            let last = u64::from(u32::from_le_bytes(*last)) << 32;
+            eight_digits(first | last | ZEROS & !u64::MAX.wrapping_shl(zeros))
+        }
+        9..=16 => {
+            // Of the last eight, those that the first eight have already count as zeros.
+            let (first, last) = (digits.first_chunk::<8>()?, digits.last_chunk::<8>()?);
+            let overlap = 16_u32.saturating_sub(digits.len() as u32).wrapping_mul(8);
+            let kept = u64::MAX.wrapping_shl(overlap);
+            let last = u64::from_le_bytes(*last) & kept | ZEROS & !kept;
+            let scale = SCALES.get(digits.len().saturating_sub(8))?;
+            let high = eight_digits(u64::from_le_bytes(*first))?;
+            eight_digits(last).map(|low| high.wrapping_mul(*scale).wrapping_add(low))
+        }
+        _ => return many_digits(negative, digits),
+    };
+    let value = value? as i64;
+    Some(if negative { value.wrapping_neg() } else { value })
+}
+
+const ZEROS: u64 = u64::from_le_bytes([b'0'; 8]);
+const SCALES: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
+
+#[inline]
+fn few_digits(digits: &[u8]) -> Option<u64> {
+    let mut value = 0_u64;
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
+    }
+    Some(value)
+}
+
+/// None, or so many that they may be too large.
+#[cold]
+fn many_digits(negative: bool, digits: &[u8]) -> Option<i64> {
     if digits.is_empty() {
         return None;
-    }
-    // Eighteen digits can't overflow.
-    if digits.len() <= 18 {
-        let (mut value, mut rest) = (0_u64, digits);
-        while let Some((eight, behind)) = rest.split_first_chunk() {
-            value = value.wrapping_mul(100_000_000).wrapping_add(eight_digits(*eight)?);
-            rest = behind;
-        }
-        for byte in rest {
-            let digit = byte.wrapping_sub(b'0');
-            if digit > 9 {
-                return None;
-            }
-            value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
-        }
-        let value = value as i64;
-        return Some(if negative { value.wrapping_neg() } else { value });
     }
     let mut value = 0_i64;
     for byte in digits {
@@ -247,9 +275,8 @@ pub(super) fn parse_integer(bytes: &[u8]) -> Option<i64> {
 
 /// The value of eight digits, all at once: neighbours are joined to pairs, to fours, to eight.
 #[inline]
-fn eight_digits(digits: [u8; 8]) -> Option<u64> {
-    let word = u64::from_le_bytes(digits);
-    let values = word.wrapping_sub(0x3030_3030_3030_3030);
+fn eight_digits(word: u64) -> Option<u64> {
+    let values = word.wrapping_sub(ZEROS);
     // A byte below '0' borrows, one above '9' carries once six is added to its low half.
     let above = word.wrapping_add(0x4646_4646_4646_4646);
     if (values | above) & 0x8080_8080_8080_8080 != 0 {
