@@ -26,6 +26,10 @@ use turbopump_core::descriptor;
 use turbopump_core::frame::{LengthField, Reader, decode, seal};
 use turbopump_core::link::IdField;
 use turbopump_core::pool::{ClassLayout, Layout, StaticPool};
+use turbopump_core::rocketmq::wire::command::SendMessageRequestHeaderV2;
+use turbopump_core::rocketmq::wire::frame::{Frame, encode_head, head_bytes};
+use turbopump_core::rocketmq::wire::header::{Header, Serialization, request_code};
+use turbopump_core::rocketmq::wire::message::{BatchEntries, BatchEntry};
 use turbopump_core::stats::{
     Counter, Descriptor, Kind, LatencyHistogram, Samples, Source, VisitError, text,
 };
@@ -67,6 +71,7 @@ fn main() {
         ("objects", objects),
         ("batches", batches),
         ("frames", frames),
+        ("a batch as a request of RocketMQ", send_requests),
         ("deflate and inflate", compression),
         ("counting", counting),
         ("judging and printing", judging),
@@ -168,6 +173,57 @@ fn frames() -> usize {
         assert_eq!(decode(&header, &lease).count(), 1);
     })
 }
+
+/// Writes a whole request into `frame`, and finds its bodies there. The head can't move them: it is
+/// given nothing but what is in front of them.
+fn send_request(opaque: i32, bodies: &[&[u8]], frame: &mut [u8]) -> usize {
+    let fields = SendMessageRequestHeaderV2 {
+        producer_group: "billing".into(),
+        topic: "Orders".into(),
+        default_topic: "TBW102".into(),
+        batch: Some(true),
+        ..Default::default()
+    };
+    let header = Header::request(request_code::SEND_BATCH_MESSAGE, opaque);
+    let head_len = head_bytes(&header, Serialization::Json, &fields).expect("it can be carried");
+    let (head, rest) = frame.split_at_mut(head_len);
+    let mut body_bytes = 0;
+    for body in bodies {
+        let entry = BatchEntry { flag: 0, body, properties: b"TAGS\x01blue\x02" };
+        body_bytes += entry.encode(&mut rest[body_bytes..]).expect("room enough");
+    }
+    let written = encode_head(&header, Serialization::Json, &fields, body_bytes, head);
+    assert_eq!(written, Ok(head_len));
+    let frame = Frame::decode(&frame[..head_len + body_bytes]).expect("a frame");
+    let found = BatchEntries::new(frame.body).map(|entry| entry.expect("an entry").body);
+    assert!(found.eq(bodies.iter().copied()));
+    head_len + body_bytes
+}
+
+/// That each body is copied exactly once follows from where a second copy could be: not on the
+/// heap, as allocations are counted; not on the stack, which is smaller than a body; not in the
+/// frame, which has no byte to spare.
+fn send_requests() -> usize {
+    let bodies = [[7; 1_024]; 32];
+    let bodies = bodies.each_ref().map(<[u8; 1_024]>::as_slice);
+    let mut frame = vec![0; 64 * 1_024];
+    let small = allocations(ROUNDS / 100, |round| {
+        send_request(round as i32, &bodies, &mut frame);
+    });
+    let body = vec![8; STACK_BYTES + 1];
+    let mut frame = vec![0; 5 * STACK_BYTES];
+    let len = send_request(1, &[&body; 4], &mut frame);
+    let thread = thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
+        let region = Region::new(ALLOCATOR);
+        assert_eq!(send_request(1, &[&body; 4], &mut frame[..len]), len);
+        let change = region.change();
+        change.allocations + change.reallocations
+    });
+    small + thread.expect("a thread").join().expect("the stack is large enough")
+}
+
+/// Less than a body, and enough for what calls what.
+const STACK_BYTES: usize = 256 * 1_024;
 
 fn compression() -> usize {
     let mut text = *b"the same words, the same words, and once more the same words: 00000000";
