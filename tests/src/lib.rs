@@ -2,8 +2,8 @@
 
 extern crate alloc;
 
-pub mod disk;
 pub mod classes;
+pub mod disk;
 pub mod effort;
 pub mod mock;
 pub mod threads;

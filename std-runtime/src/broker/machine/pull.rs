@@ -134,7 +134,7 @@ fn look(queue: &Queue, pull: &Pull, ranges: &mut Vec<Range>) -> Look {
         next = offset + 1;
     }
     let (code, remark) = match messages {
-        0 if next == max => (response_code::PULL_NOT_FOUND, "OFFSET_OVERFLOW_ONE"),
+        0 if pull.offset == max => (response_code::PULL_NOT_FOUND, "OFFSET_OVERFLOW_ONE"),
         0 => (response_code::PULL_RETRY_IMMEDIATELY, "NO_MATCHED_MESSAGE"),
         _ => (response_code::SUCCESS, "FOUND"),
     };
@@ -269,7 +269,8 @@ impl Broker {
             return true;
         };
         let Look { code, remark, next, messages } = look(queue, pull, ranges);
-        if code == response_code::PULL_NOT_FOUND && may_wait {
+        let is_at_end = next == queue.max() && code != response_code::PULL_OFFSET_MOVED;
+        if messages == 0 && is_at_end && may_wait {
             // What the filter did not take is not looked at again.
             pull.offset = next;
             return false;

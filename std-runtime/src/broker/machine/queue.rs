@@ -5,6 +5,9 @@ use alloc::vec::Vec;
 
 use super::log::Range;
 
+/// Messages that may be missing between two others that are found.
+const HOLES_MAX: u64 = 1 << 20;
+
 /// Where one message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
@@ -86,8 +89,12 @@ impl Queue {
     }
 
     /// Puts an entry that was found on disk where it was, with holes where messages are lost.
-    /// Entries come in the order of their offsets.
-    pub(super) fn restore(&mut self, offset: u64, entry: Entry) {
+    /// Entries come in the order of their offsets. False where it makes no sense.
+    pub(super) fn restore(&mut self, offset: u64, entry: Entry) -> bool {
+        let is_far = !self.entries.is_empty() && offset.saturating_sub(self.next()) > HOLES_MAX;
+        if offset < self.next() && !self.entries.is_empty() || is_far {
+            return false;
+        }
         if self.entries.is_empty() {
             self.min = offset;
         }
@@ -96,10 +103,9 @@ impl Queue {
             let lost = Entry { size_bytes: 0, ..entry };
             self.entries.push_back(lost);
         }
-        if offset == self.next() {
-            self.entries.push_back(entry);
-        }
+        self.entries.push_back(entry);
         self.visible = self.entries.len();
+        true
     }
 
     /// An empty queue goes on at this offset.
@@ -196,8 +202,8 @@ mod tests {
     #[test]
     fn what_is_lost_leaves_a_hole() {
         let mut queue = Queue::default();
-        queue.restore(7, entry(0, 1));
-        queue.restore(9, entry(20, 2));
+        assert!(queue.restore(7, entry(0, 1)) && queue.restore(9, entry(20, 2)));
+        assert!(!queue.restore(9, entry(30, 2)) && !queue.restore(u64::MAX / 2, entry(30, 2)));
         assert_eq!((queue.min(), queue.max()), (7, 10));
         assert_eq!(queue.get(8).map(|entry| entry.size_bytes), Some(0));
     }

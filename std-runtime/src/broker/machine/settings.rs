@@ -200,9 +200,8 @@ mod tests {
         let same = ask(&mut kit, code::UPDATE_BROKER_CONFIG, &got.body);
         assert_eq!(same.code, 0, "{same:?}");
 
-        let change = |kit: &mut Kit, text: &str| {
-            ask(kit, code::UPDATE_BROKER_CONFIG, text.as_bytes())
-        };
+        let change =
+            |kit: &mut Kit, text: &str| ask(kit, code::UPDATE_BROKER_CONFIG, text.as_bytes());
         assert_eq!(change(&mut kit, "autoCreateTopicEnable=false\nlistenPort=1\n").code, 16);
         assert_eq!(kit.produce(client, "Orders", 0, "x", &[]).code, 0);
         assert_eq!(change(&mut kit, "autoCreateTopicEnable=false\n").code, 0);

@@ -441,8 +441,11 @@ impl Broker {
             }
             let stored_ms = u64::try_from(message.store_timestamp_ms).unwrap_or(0);
             let tags_code = properties.tags().map_or(0, java_hash);
-            if let Some(queue) = topic.queues.get_mut(queue as usize) {
-                queue.restore(offset, Entry { position, stored_ms, size_bytes, tags_code });
+            let entry = Entry { position, stored_ms, size_bytes, tags_code };
+            if let Some(queue) = topic.queues.get_mut(queue as usize)
+                && !queue.restore(offset, entry)
+            {
+                return false;
             }
         }
         for key in properties.index_keys().chain(properties.unique_key()) {
