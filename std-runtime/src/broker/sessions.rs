@@ -1,10 +1,9 @@
 //! Connections as the machine sees them: who is there, and what is to be written to whom.
 
 use core::net::SocketAddr;
-use std::collections::HashMap;
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use bytes::{Bytes, BytesMut};
@@ -46,6 +45,15 @@ pub(super) struct Request {
     pub(super) is_oneway: bool,
 }
 
+/// A request that was handed on to a client.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Relay {
+    /// Who gets the answer.
+    pub(super) request: Request,
+    /// When it is given up.
+    pub(super) until: Instant,
+}
+
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) peer: SocketAddr,
@@ -60,8 +68,8 @@ pub(super) struct Session {
     pub(super) version: i32,
     /// The number of the next request of ours.
     pub(super) next_opaque: i32,
-    /// Requests that were handed on to this client: who gets the answer.
-    pub(super) relays: HashMap<i32, Request>,
+    /// Requests that were handed on to this client, by our number.
+    pub(super) relays: BTreeMap<i32, Relay>,
     /// A fault that is being played: nothing more is written, and nothing said.
     pub(super) is_mute: bool,
 }
@@ -73,12 +81,9 @@ impl Session {
         opaque
     }
 
-    pub(super) fn relay(&mut self, opaque: i32, request: Request) -> bool {
-        if self.relays.len() >= RELAYS_MAX {
-            return false;
-        }
-        self.relays.insert(opaque, request);
-        true
+    /// Whether one more request may be handed on to this client.
+    pub(super) fn may_relay(&self) -> bool {
+        self.relays.len() < RELAYS_MAX
     }
 }
 
@@ -183,7 +188,7 @@ impl Sessions {
             language: None,
             version: 0,
             next_opaque: 0,
-            relays: HashMap::new(),
+            relays: BTreeMap::new(),
             is_mute: false,
         };
         self.open += 1;

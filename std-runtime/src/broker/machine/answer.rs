@@ -115,6 +115,28 @@ impl Broker {
         }
     }
 
+    /// As [`prepare_answer`](Self::prepare_answer), with a body, which is copied.
+    pub(super) fn prepare_answer_with(
+        &mut self,
+        request: Request,
+        code: i32,
+        ext: &impl ExtSource,
+        body: &[u8],
+    ) -> Bytes {
+        if request.is_oneway {
+            return Bytes::new();
+        }
+        let header = Header::response(code, request.opaque, None);
+        let mut out = BytesMut::with_capacity(512 + body.len());
+        match write_head(&mut out, &header, request.serialization, ext, body.len()) {
+            Ok(_) => {
+                out.extend_from_slice(body);
+                out.freeze()
+            }
+            Err(_) => Bytes::new(),
+        }
+    }
+
     /// An answer that was [prepared](Self::prepare_answer).
     pub(super) fn send_prepared(&mut self, id: SessionId, code: i32, answer: Bytes) {
         self.counts.answered(code);
@@ -127,7 +149,8 @@ impl Broker {
         }
     }
 
-    /// A request of the broker's own; returns its number, `None` where the client is gone.
+    /// A request of the broker's own; returns its number, `None` where the client is gone. One that
+    /// does not read is not asked: what it does not take would grow without end.
     pub(super) fn ask(
         &mut self,
         id: SessionId,
@@ -136,7 +159,12 @@ impl Broker {
         ext: &impl ExtSource,
         body: &mut Vec<Bytes>,
     ) -> Option<i32> {
+        let unread_bytes_max = self.config.limits.unread_bytes_max;
         let session = self.sessions.get_mut(id)?;
+        if session.outbox.bytes() > unread_bytes_max {
+            body.clear();
+            return None;
+        }
         let opaque = session.take_opaque();
         let mut header = Header::request(code, opaque);
         if is_oneway {

@@ -100,7 +100,10 @@ impl Broker {
         let size = message.encoded_len();
         // Lengths were checked by whoever made the draft.
         let size_bytes = u32::try_from(size).ok()?;
-        message.encode(self.log.append(size)).ok()?;
+        if message.encode(self.log.append(size)).is_err() {
+            self.log.take_back(size);
+            return None;
+        }
         let range = Range { position, size_bytes };
         let properties = Properties::from_bytes(draft.properties).unwrap_or_default();
         let tags_code = properties.tags().map_or(0, java_hash);
@@ -145,6 +148,7 @@ impl Broker {
                 self.show(queue, receipt);
             }
         }
+        self.state.delays_stored(end);
         let left = self.log.end().saturating_sub(self.stored);
         self.log.unwritten_bytes = usize::try_from(left).unwrap_or(usize::MAX);
         self.settle(now);
@@ -163,6 +167,7 @@ impl Broker {
             }
         }
         self.keys.forget_from(self.stored);
+        self.resume_delays(now);
         self.transactions.forget_from(self.stored);
         self.log.cut(self.stored);
         self.counts.store_failures += 1;

@@ -163,7 +163,7 @@ mod tests {
         kit.produce(session, "Orders", 0, "x", &[]);
         assert_eq!(ask(&mut kit, session, "b", "AVG", "CLUSTERING"), "{}");
         for client_id in ["b", "a", "c"] {
-            let member = Member { session, client_id: client_id.into() };
+            let member = Member::new(session, client_id);
             kit.broker.groups.make("g").members.push(member);
         }
         let first = ask(&mut kit, session, "a", "AVG", "CLUSTERING");

@@ -8,9 +8,11 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use turbopump_core::link::CloseReason;
 use turbopump_core::rocketmq::wire::body::{
-    Body, CheckClientRequestBody, Connection, ConsumerConnection, ConsumerData, Expression,
-    GetConsumerListByGroupResponseBody, HeartbeatData, ProducerConnection, SubscriptionData,
+    Body, CheckClientRequestBody, Connection, ConsumerConnection, ConsumerData,
+    GetConsumerListByGroupResponseBody, HeartbeatData, List, ProducerConnection, ProducerInfo,
+    ProducerTableInfo,
 };
 use turbopump_core::rocketmq::wire::command::{
     Command, GetConsumerConnectionListRequestHeader, GetConsumerListByGroupRequestHeader,
@@ -25,16 +27,18 @@ use turbopump_core::time::Now;
 
 use super::Broker;
 use super::answer::{Outcome, Refusal, plain};
-use super::groups::{Filter, Group, Member, Subscription};
+use super::groups::{Group, Member};
 use super::pull::check_expression_type;
 use super::sessions::{Request, Session, SessionId};
+use super::subscriptions::{subscribe, subscription_data, subscription_of, subscriptions_of};
 use super::timers::Due;
 use super::topics::{TopicSettings, check_name};
+use crate::broker::answers::json;
 
 /// The longest id of a client, in bytes.
 const CLIENT_ID_BYTES_MAX: usize = 512;
-/// Topics that one group may subscribe to.
-const SUBSCRIPTIONS_MAX: usize = 1_024;
+/// Groups, of producers and of consumers each, that one heartbeat may name.
+const GROUPS_PER_CLIENT_MAX: usize = 1_024;
 /// Things worth knowing that nobody has asked for.
 const NOTICES_MAX: usize = 256;
 /// How often connections without a word are looked for, in microseconds.
@@ -102,22 +106,13 @@ impl Broker {
     pub(super) fn handle_heartbeat(&mut self, request: Request, frame: &Frame<'_>) -> Outcome {
         let data = HeartbeatData::decode(frame.body)?;
         let client_id = plain(data.client_id);
-        if client_id.is_empty() || client_id.len() > CLIENT_ID_BYTES_MAX {
-            let remark = alloc::format!(
-                "the client id has {} bytes, not 1 to {CLIENT_ID_BYTES_MAX}",
-                client_id.len()
-            );
-            return Err(Refusal::new(response_code::SYSTEM_ERROR, remark));
-        }
+        check_client_id(&client_id)?;
+        check_groups(&data)?;
         if let Some(session) = self.sessions.get_mut(request.session) {
             session.client_id = Some((*client_id).into());
         }
         for producer in data.producer_data_set.iter() {
-            let group = plain(producer?.group_name);
-            let producers = &mut self.clients.producers;
-            if producers.contains_key(&*group) || producers.len() < self.config.limits.groups_max {
-                producers.entry((*group).into()).or_default().insert(request.session);
-            }
+            self.join_producers(&plain(producer?.group_name), request.session);
         }
         for consumer in data.consumer_data_set.iter() {
             self.join(request.session, &client_id, &consumer?, data.without_sub)?;
@@ -125,6 +120,17 @@ impl Broker {
         let ext = [("IS_SUPPORT_HEART_BEAT_V2", "true"), ("IS_SUB_CHANGE", "true")];
         self.answer_with(request, response_code::SUCCESS, None, &ext, &[]);
         Ok(())
+    }
+
+    /// Names that no group can have, and groups beyond the limit, are passed over: a producer
+    /// sends without, but is asked about its transactions only where it is known.
+    fn join_producers(&mut self, group: &str, id: SessionId) {
+        let producers = &mut self.clients.producers;
+        if let Some(sessions) = producers.get_mut(group) {
+            sessions.insert(id);
+        } else if check_name(group).is_ok() && producers.len() < self.config.limits.groups_max {
+            producers.insert(group.into(), BTreeSet::from([id]));
+        }
     }
 
     /// A member of a group says that it is there, and what it wants.
@@ -135,6 +141,8 @@ impl Broker {
         data: &ConsumerData<'_>,
         keeps_subscriptions: bool,
     ) -> Outcome {
+        // Before anything changes, so that nobody joins by halves.
+        let wanted = if keeps_subscriptions { None } else { Some(subscriptions_of(data)?) };
         let name = plain(data.group_name);
         if self.groups.get(&name).is_none() {
             self.create_group(&name)?;
@@ -143,19 +151,16 @@ impl Broker {
         let Some(group) = self.groups.get_mut(&name) else {
             return Ok(());
         };
-        let is_member = |member: &Member| member.session == id && *member.client_id == *client_id;
-        let mut has_changed = !group.members.iter().any(is_member);
-        if has_changed {
-            group.members.push(Member { session: id, client_id: client_id.into() });
-        }
+        let mut has_changed = enter(group, id, client_id);
         group.consume_type = data.consume_type;
         group.model = data.message_model;
         group.from_where = data.consume_from_where;
         let mut differ = Vec::new();
-        if !keeps_subscriptions {
-            has_changed |= subscribe(group, data, &mut differ)?;
+        if let Some(wanted) = wanted {
+            has_changed |= subscribe(group, id, wanted, &mut differ);
         }
         for topic in differ {
+            self.counts.subscriptions_differ += 1;
             let (group, client_id) = (name.clone().into_owned(), client_id.into());
             self.note(Notice::SubscriptionsDiffer { group, topic, client_id });
         }
@@ -248,8 +253,7 @@ impl Broker {
         if left.is_empty() {
             return;
         }
-        left.retain(|client_id| !group.members.iter().any(|m| m.client_id == *client_id));
-        group.locks.retain(|_, lock| !left.contains(&lock.client_id));
+        free_locks(group, &left);
         self.notify(name);
     }
 
@@ -263,7 +267,8 @@ impl Broker {
             sessions.remove(&id);
             !sessions.is_empty()
         });
-        self.end_relays(session);
+        self.forget_pulls_of(id);
+        self.end_relays(id, session);
     }
 
     /// A connection of somebody who produces for this group.
@@ -291,12 +296,12 @@ impl Broker {
         Ok(())
     }
 
-    /// Request 46.
+    /// Request 46: whether this broker can do what a consumer is going to subscribe to.
     pub(super) fn handle_check_client(&mut self, request: Request, frame: &Frame<'_>) -> Outcome {
         let body = CheckClientRequestBody::decode(frame.body)?;
         if let Some(subscription) = body.subscription_data {
-            let expression_type = subscription.expression_type.map(plain);
-            check_expression_type(expression_type.as_deref())?;
+            let subscription = subscription_of(&subscription)?;
+            check_expression_type(Some(&subscription.expression_type))?;
         }
         self.answer(request, response_code::SUCCESS, None);
         Ok(())
@@ -342,6 +347,43 @@ impl Broker {
         Ok(())
     }
 
+    /// Request 328: all producers, by group.
+    pub(super) fn handle_all_producers(&mut self, now: Now, request: Request) -> Outcome {
+        let groups = &self.clients.producers;
+        let ids = groups.values().flat_map(|sessions| sessions.iter().copied());
+        let addresses: BTreeMap<SessionId, String> = self.addresses(ids).into_iter().collect();
+        let infos: Vec<(&str, Vec<ProducerInfo<'_>>)> = groups
+            .iter()
+            .map(|(name, sessions)| {
+                let infos =
+                    sessions.iter().filter_map(|id| self.producer_info(now, *id, &addresses));
+                (&**name, infos.collect())
+            })
+            .collect();
+        let table: Vec<(Text<'_>, List<'_, ProducerInfo<'_>>)> =
+            infos.iter().map(|(name, infos)| (Text::plain(name), (&**infos).into())).collect();
+        let body = json(&ProducerTableInfo { data: (&*table).into() }, Dialect::Fastjson);
+        self.answer_with(request, response_code::SUCCESS, None, &Absent, &body);
+        Ok(())
+    }
+
+    fn producer_info<'a>(
+        &'a self,
+        now: Now,
+        id: SessionId,
+        addresses: &'a BTreeMap<SessionId, String>,
+    ) -> Option<ProducerInfo<'a>> {
+        let session = self.sessions.get(id)?;
+        let heard_ms = now.unix_ms.saturating_sub(now.at.us_since(session.heard) / 1_000);
+        Some(ProducerInfo {
+            client_id: session.client_id.as_deref().map(Text::plain),
+            language: session.language,
+            last_update_timestamp: heard_ms as i64,
+            remote_ip: addresses.get(&id).map(|address| Text::plain(address)),
+            version: session.version,
+        })
+    }
+
     fn addresses(&self, ids: impl Iterator<Item = SessionId>) -> Vec<(SessionId, String)> {
         ids.filter_map(|id| Some((id, alloc::format!("{}", self.sessions.get(id)?.peer)))).collect()
     }
@@ -374,7 +416,7 @@ impl Broker {
             self.sessions.iter().filter(|(_, s)| is_idle(s)).map(|(id, _)| id).collect();
         for id in idle {
             if let Some(session) = self.sessions.get_mut(id) {
-                session.closing = Some(turbopump_core::link::CloseReason::Idle);
+                session.closing.get_or_insert(CloseReason::Idle);
                 self.sessions.wake(id);
             }
         }
@@ -385,86 +427,49 @@ impl Broker {
     }
 }
 
-/// Takes over what a member subscribes to; true where the topics are others than before. Topics
-/// whose known subscription differs from this member's go into `differ`.
-fn subscribe(
-    group: &mut Group,
-    data: &ConsumerData<'_>,
-    differ: &mut Vec<String>,
-) -> Result<bool, Refusal> {
-    let mut has_changed = false;
-    let mut topics = Vec::new();
-    for subscription in data.subscription_data_set.iter() {
-        let new = subscription_of(&subscription?)?;
-        topics.push(new.topic.clone());
-        let has_room = group.subscriptions.len() < SUBSCRIPTIONS_MAX;
-        match group.subscriptions.iter_mut().find(|known| known.topic == new.topic) {
-            Some(known) => {
-                let is_same =
-                    known.text == new.text && known.expression_type == new.expression_type;
-                if !is_same && group.members.len() > 1 {
-                    differ.push((*new.topic).into());
-                }
-                if new.version > known.version {
-                    *known = new;
-                }
-            }
-            None if has_room => {
-                group.subscriptions.push(new);
-                has_changed = true;
-            }
-            None => {}
-        }
+/// A connection enters a group, or is in it under another id; true where it was not.
+fn enter(group: &mut Group, id: SessionId, client_id: &str) -> bool {
+    // One place a connection, so that there are never more members than connections.
+    let Some(member) = group.members.iter_mut().find(|member| member.session == id) else {
+        group.members.push(Member::new(id, client_id));
+        return true;
+    };
+    if *member.client_id == *client_id {
+        return false;
     }
-    let known = group.subscriptions.len();
-    group.subscriptions.retain(|subscription| topics.contains(&subscription.topic));
-    Ok(has_changed || group.subscriptions.len() != known)
+    let left = core::mem::replace(&mut member.client_id, client_id.into());
+    free_locks(group, &[left]);
+    true
 }
 
-fn subscription_of(data: &SubscriptionData<'_>) -> Result<Subscription, Refusal> {
-    let text: String = data.sub_string.map_or_else(|| "*".into(), |text| plain(text).into_owned());
-    let expression_type = data.expression_type.map_or_else(|| "TAG".into(), plain).into_owned();
-    let filter = match &*expression_type {
-        "TAG" | "" => {
-            let expression = Expression::parse(Some(&text)).map_err(|error| {
-                let remark = alloc::format!("parse the consumer's subscription failed: {error}");
-                Refusal::new(response_code::SUBSCRIPTION_PARSE_FAILED, remark)
-            })?;
-            Filter::new(expression)
-        }
-        // Refused when it pulls.
-        _ => Filter::default(),
+/// What these clients had locked is free, unless they are there by another connection.
+fn free_locks(group: &mut Group, left: &[Box<str>]) {
+    let Group { members, locks, .. } = group;
+    let is_gone = |client_id: &str| {
+        left.iter().any(|left| **left == *client_id)
+            && !members.iter().any(|member| *member.client_id == *client_id)
     };
-    Ok(Subscription {
-        topic: (*plain(data.topic)).into(),
-        text: text.into(),
-        version: data.sub_version,
-        expression_type,
-        filter,
-    })
+    locks.retain(|_, lock| !is_gone(&lock.client_id));
 }
 
-fn subscription_data(subscription: &Subscription) -> (Text<'_>, SubscriptionData<'_>) {
-    let topic = Text::plain(&subscription.topic);
-    let data = SubscriptionData {
-        class_filter_mode: false,
-        code_set: subscription.filter.codes().into(),
-        expression_type: Some(Text::plain(&subscription.expression_type)),
-        filter_class_source: None,
-        sub_string: Some(Text::plain(&subscription.text)),
-        sub_version: subscription.version,
-        tags_set: Default::default(),
-        topic,
-    };
-    (topic, data)
+/// Ids are kept as long as their connection, and compared with others.
+pub(super) fn check_client_id(client_id: &str) -> Outcome {
+    let len = client_id.len();
+    if (1..=CLIENT_ID_BYTES_MAX).contains(&len) {
+        return Ok(());
+    }
+    let remark = alloc::format!("the client id has {len} bytes, not 1 to {CLIENT_ID_BYTES_MAX}");
+    Err(Refusal::new(response_code::SYSTEM_ERROR, remark))
 }
 
-/// A body as JSON.
-pub(super) fn json<'a>(body: &impl Body<'a>, dialect: Dialect) -> Vec<u8> {
-    let mut text = String::new();
-    // Writing to a string can't fail, and neither can lists that nobody has read.
-    let _ = body.write(dialect, &mut text);
-    text.into_bytes()
+fn check_groups(data: &HeartbeatData<'_>) -> Outcome {
+    let producers = data.producer_data_set.iter().take(GROUPS_PER_CLIENT_MAX + 1).count();
+    let consumers = data.consumer_data_set.iter().take(GROUPS_PER_CLIENT_MAX + 1).count();
+    if producers.max(consumers) <= GROUPS_PER_CLIENT_MAX {
+        return Ok(());
+    }
+    let remark = alloc::format!("a client can be in {GROUPS_PER_CLIENT_MAX} groups, not in more");
+    Err(Refusal::new(response_code::SYSTEM_ERROR, remark))
 }
 
 #[cfg(test)]

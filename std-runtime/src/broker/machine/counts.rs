@@ -32,7 +32,7 @@ pub struct Counts {
     pub messages_stored: u64,
     /// Messages that clients have sent.
     pub messages_sent: u64,
-    /// Bytes of their bodies.
+    /// Their bytes, as they are stored.
     pub bytes_sent: u64,
     /// Messages that were pulled.
     pub messages_pulled: u64,
@@ -44,12 +44,16 @@ pub struct Counts {
     pub messages_retried: u64,
     /// Messages that went to a dead-letter topic.
     pub messages_dead: u64,
+    /// Delayed messages that could not be read when their time came.
+    pub messages_unreadable: u64,
     /// Messages whose delay is over.
     pub messages_delayed: u64,
     /// Transactions that were committed.
     pub transactions_committed: u64,
     /// Transactions that were rolled back.
     pub transactions_rolled_back: u64,
+    /// Members of groups that came with another subscription than the group's.
+    pub subscriptions_differ: u64,
     /// Producers that were asked about a transaction.
     pub transactions_checked: u64,
     /// Groups of messages that could not be stored.

@@ -88,7 +88,7 @@ impl Broker {
         ) else {
             return;
         };
-        let offset = self.state.delay(level).max(queue.min());
+        let offset = self.state.delay(level).clamp(queue.min(), queue.max());
         let Some(entry) = queue.get(offset) else {
             return;
         };
@@ -112,10 +112,12 @@ impl Broker {
         let Some(queue) = self.topics.queue(QueueId { topic, queue: level }) else {
             return;
         };
-        let offset = self.state.delay(level).max(queue.min());
+        let offset = self.state.delay(level).clamp(queue.min(), queue.max());
         let mut ranges = Vec::new();
         let mut next = offset;
-        for (offset, entry) in queue.from(offset).take(DELIVER_MAX) {
+        // Where some can't be read, those that can are found one by one.
+        let messages_max = if self.state.is_careful(level) { 1 } else { DELIVER_MAX };
+        for (offset, entry) in queue.from(offset).take(messages_max) {
             if entry.stored_ms.saturating_add(delay_ms) > now.unix_ms {
                 break;
             }
@@ -145,21 +147,41 @@ impl Broker {
         let Delayed { level, next, ranges } = delayed;
         self.state.end_delay(level);
         let Some(slices) = slices else {
+            if ranges.len() == 1 {
+                // It is lost, and the others must not wait for it.
+                self.counts.messages_unreadable += 1;
+                self.state.set_delay(level, next);
+            }
+            self.state.be_careful(level, true);
             self.state.start_delay(level);
             self.timers.add(now.at.plus_us(PAUSE_US), Due::Delay(level));
             return;
         };
         let bytes = join(slices);
         let mut rest = &bytes[..];
-        for _ in &ranges {
-            let Ok((message, len)) = Message::decode(rest) else {
-                break;
-            };
-            rest = rest.get(len..).unwrap_or_default();
-            self.release(now, &message);
+        for range in &ranges {
+            let size_bytes = usize::try_from(range.size_bytes).unwrap_or(usize::MAX);
+            let (record, behind) = rest.split_at(size_bytes.min(rest.len()));
+            rest = behind;
+            match Message::decode(record) {
+                Ok((message, _)) => self.release(now, &message),
+                Err(_) => self.counts.messages_unreadable += 1,
+            }
         }
+        self.state.be_careful(level, false);
         self.state.set_delay(level, next);
+        if self.log.has_disk() {
+            self.state.delivered(level, next, self.log.end());
+        }
         self.set_delay(now, level);
+    }
+
+    /// What was delivered may not have been stored: it is delivered again.
+    pub(super) fn resume_delays(&mut self, now: Now) {
+        for level in self.state.undelivered() {
+            self.state.end_delay(level);
+            self.set_delay(now, level);
+        }
     }
 
     fn release(&mut self, now: Now, message: &Message<'_>) {

@@ -98,6 +98,7 @@ impl Broker {
             request_code::CHECK_CLIENT_CONFIG => self.handle_check_client(request, frame),
             request_code::GET_CONSUMER_CONNECTION_LIST => self.handle_consumers(request, frame),
             request_code::GET_PRODUCER_CONNECTION_LIST => self.handle_producers(request, frame),
+            request_code::GET_ALL_PRODUCER_INFO => self.handle_all_producers(now, request),
             request_code::QUERY_CONSUMER_OFFSET => self.handle_query_offset(request, frame),
             request_code::UPDATE_CONSUMER_OFFSET => self.handle_commit(request, frame),
             request_code::SEARCH_OFFSET_BY_TIMESTAMP => self.handle_search_offset(request, frame),

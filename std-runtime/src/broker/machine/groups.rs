@@ -42,6 +42,14 @@ impl Default for GroupSettings {
 pub(super) struct Member {
     pub(super) session: SessionId,
     pub(super) client_id: Box<str>,
+    /// Topics of which it wants other messages than the group, and that were reported.
+    pub(super) differing: BTreeSet<Box<str>>,
+}
+
+impl Member {
+    pub(super) fn new(session: SessionId, client_id: &str) -> Self {
+        Self { session, client_id: client_id.into(), differing: BTreeSet::new() }
+    }
 }
 
 /// Messages that a group wants of a topic.

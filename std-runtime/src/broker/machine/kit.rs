@@ -8,6 +8,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use turbopump_core::link::{Chunks, CloseReason};
+use turbopump_core::rocketmq::wire::acl::Credentials;
 use turbopump_core::rocketmq::wire::frame::{Frame, encode};
 use turbopump_core::rocketmq::wire::header::{
     Absent, ExtSource, FLAG_ONEWAY, Header, Serialization, request_code,
@@ -63,6 +64,8 @@ pub(super) struct Kit {
     with_disk: bool,
     /// What was appended stays where it is: the disk is slow.
     pub(super) is_slow: bool,
+    /// Whose signature requests have.
+    pub(super) credentials: Option<Credentials<'static>>,
 }
 
 impl Kit {
@@ -76,7 +79,9 @@ impl Kit {
         let broker = Broker::new(config.clone(), host, with_disk, now);
         let (disk, is_slow) = (BTreeMap::new(), false);
         let serialization = Serialization::Json;
-        Self { broker, now, next: 100, serialization, disk, config, with_disk, is_slow }
+        let credentials = None;
+        let next = 100;
+        Self { broker, now, next, serialization, disk, config, with_disk, is_slow, credentials }
     }
 
     /// Does what the store does, unless it is slow.
@@ -173,7 +178,13 @@ impl Kit {
         self.next += 1;
         let mut header = Header::request(code, self.next);
         header.flag = flag;
-        self.put(id, &header, ext, body);
+        match self.credentials {
+            Some(credentials) => {
+                let signed = credentials.sign(ext, body).unwrap();
+                self.put(id, &header, &signed, body);
+            }
+            None => self.put(id, &header, ext, body),
+        }
         self.next
     }
 

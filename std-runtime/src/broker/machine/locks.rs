@@ -1,4 +1,7 @@
 //! Queues that belong to one consumer alone, for a while.
+//!
+//! Decides who has which queue. Whoever leaves the group is left to `clients`, which frees what it
+//! had. There is at most one lock for each queue that there is.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -13,9 +16,10 @@ use turbopump_core::time::Now;
 
 use super::Broker;
 use super::answer::{Outcome, plain};
-use super::clients::json;
+use super::clients::check_client_id;
 use super::groups::Lock;
 use super::sessions::Request;
+use crate::broker::answers::json;
 
 /// A lock that is not renewed is free after this time, in microseconds.
 const LOCK_US: u64 = 60_000_000;
@@ -25,6 +29,7 @@ impl Broker {
     pub(super) fn handle_lock(&mut self, now: Now, request: Request, frame: &Frame<'_>) -> Outcome {
         let body = LockBatchRequestBody::decode(frame.body)?;
         let (name, client_id) = (plain(body.consumer_group), plain(body.client_id));
+        check_client_id(&client_id)?;
         if self.groups.get(&name).is_none() {
             self.create_group(&name)?;
         }

@@ -126,6 +126,17 @@ impl Log {
         self.tail.get_mut(start..).unwrap_or_default()
     }
 
+    /// Takes back the last message that was appended.
+    pub(super) fn take_back(&mut self, size_bytes: usize) {
+        let len = self.tail.len().saturating_sub(size_bytes);
+        self.tail.truncate(len);
+        if let Some(sizes) = &mut self.unwritten
+            && sizes.pop().is_some()
+        {
+            self.unwritten_bytes -= size_bytes;
+        }
+    }
+
     /// Makes what is in the open block a part that can be shared.
     fn seal(&mut self) {
         if self.tail.is_empty() {

@@ -21,7 +21,7 @@
 //! | `send`, `pull` | the two things most clients want |
 //! | `delays`, `retries`, `transactions` | which messages wait, and for what |
 //! | `query` | how messages are found |
-//! | `clients`, `groups`, `locks` | who is there, and consumes what |
+//! | `clients`, `groups`, `locks`, `subscriptions` | who is there, and consumes what |
 //! | `offsets` | how far queues and groups are |
 //! | `relay` | what is handed on to a client |
 //! | `fetch` | what goes on once something was read |
@@ -66,6 +66,7 @@ mod send;
 mod settings;
 mod state;
 mod stats;
+mod subscriptions;
 mod timers;
 mod topics;
 mod transactions;

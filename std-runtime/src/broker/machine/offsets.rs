@@ -1,4 +1,7 @@
 //! How far queues reach, and how far groups are.
+//!
+//! Decides which offsets are answered, taken and set anew. Telling consumers of a reset is left to
+//! `pull`: the next pull of the queue is answered with where to go on.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -18,11 +21,11 @@ use turbopump_core::rocketmq::wire::json::{Dialect, Text};
 use super::Broker;
 use super::answer::{Outcome, Refusal, plain};
 use super::append::Receipt;
-use super::clients::json;
 use super::queue::Queue;
 use super::send::no_topic;
 use super::sessions::Request;
 use super::topics::{QueueId, TopicId};
+use crate::broker::answers::json;
 
 impl Broker {
     /// A queue that there is.
@@ -142,6 +145,9 @@ impl Broker {
             let remark = alloc::format!("the group[{group}] does not exist");
             return Err(Refusal::new(response_code::SUBSCRIPTION_GROUP_NOT_EXIST, remark));
         }
+        if header.queue_id >= 0 {
+            self.queue_of(header.topic, header.queue_id)?;
+        }
         let targets = self.reset_targets(id, &group, &header);
         for (queue, offset) in &targets {
             if let Some(group) = self.groups.get_mut(&group) {
@@ -163,7 +169,9 @@ impl Broker {
             })
             .collect();
         let body = json(&ResetOffsetBody { offset_table: (&*table).into() }, Dialect::Fastjson);
-        self.answer_with(request, response_code::SUCCESS, None, &Absent, &body);
+        // A reset that was confirmed is not lost.
+        let answer = self.prepare_answer_with(request, response_code::SUCCESS, &Absent, &body);
+        self.answer_once_remembered(Receipt { request, answer });
         Ok(())
     }
 
@@ -181,17 +189,18 @@ impl Broker {
             if header.queue_id >= 0 && u32::try_from(header.queue_id) != Ok(number) {
                 continue;
             }
-            let wanted = match (header.offset, u64::try_from(header.timestamp)) {
-                (Some(offset), _) if header.queue_id >= 0 => u64::try_from(offset).unwrap_or(0),
-                (_, Ok(unix_ms)) => queue.at_time(unix_ms),
-                (_, Err(_)) => queue.max(),
-            };
+            let named = header.offset.filter(|_| header.queue_id >= 0);
+            let named = named.and_then(|offset| u64::try_from(offset).ok());
+            let wanted = named.unwrap_or_else(|| match u64::try_from(header.timestamp) {
+                Ok(unix_ms) => queue.at_time(unix_ms),
+                Err(_) => queue.max(),
+            });
             let wanted = wanted.clamp(queue.min(), queue.max());
             let id = QueueId { topic: id, queue: number };
             let known = group.and_then(|group| group.offsets.get(&id)).copied();
-            // Unless it is forced, it only goes back.
+            // By time it only goes back, unless it is forced; an offset is meant as it is.
             let target = match known {
-                Some(known) if !header.is_force && known < wanted => known,
+                Some(known) if named.is_none() && !header.is_force => known.min(wanted),
                 _ => wanted,
             };
             targets.push((id, target));

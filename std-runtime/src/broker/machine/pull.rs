@@ -33,6 +33,8 @@ const BYTES_DEFAULT: u64 = 256 * 1024;
 const BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Entries that one look passes over, if the filter takes none of them.
 const SCAN_MAX: usize = 16_384;
+/// Reads from disk at one time; pulls beyond are refused, and tried again by their clients.
+const READS_MAX: usize = 4_096;
 /// The longest wait, in milliseconds.
 const SUSPEND_MS_MAX: i64 = 60_000;
 
@@ -82,6 +84,15 @@ impl WaitingPulls {
         }
         self.places.push(Some(waiting));
         (self.places.len() - 1) as u32
+    }
+
+    /// Those of one connection.
+    fn of(&self, id: SessionId) -> Vec<u32> {
+        let numbers = (0..).zip(&self.places);
+        let of_id = numbers.filter(|(_, place)| {
+            place.as_ref().is_some_and(|waiting| waiting.pull.request.session == id)
+        });
+        of_id.map(|(number, _)| number).collect()
     }
 
     fn session(&self, number: u32) -> Option<SessionId> {
@@ -284,7 +295,10 @@ impl Broker {
             group_sys_flag: Some(0),
             ..Default::default()
         };
-        if code == response_code::SUCCESS {
+        if code == response_code::SUCCESS && self.reads.len() >= READS_MAX {
+            let remark = "too many messages are being read from disk";
+            self.answer(pull.request, response_code::FLOW_CONTROL, Some(remark));
+        } else if code == response_code::SUCCESS {
             let found = Found { request: pull.request, messages, header };
             self.fetch(now, ranges, After::Pull(found));
         } else {
@@ -398,6 +412,18 @@ impl Broker {
         }
         if told && let Some(group) = self.groups.get_mut(group) {
             group.resets.remove(&id);
+        }
+    }
+
+    /// A connection is gone, and what it waits for.
+    pub(super) fn forget_pulls_of(&mut self, id: SessionId) {
+        for number in self.pulls.of(id) {
+            if let Some(waiting) = self.pulls.take(number) {
+                self.timers.remove(waiting.until, Due::Pull(number));
+                if let Some(queue) = self.topics.queue_mut(waiting.pull.queue) {
+                    queue.waiting.retain(|other| *other != number);
+                }
+            }
         }
     }
 

@@ -1,4 +1,6 @@
 //! Requests that are handed on to a client, and its answers that are handed back.
+//!
+//! Decides who gets an answer, and when it is given up. What is in it, is left to the client.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -20,11 +22,11 @@ use super::Broker;
 use super::answer::{Outcome, Refusal, plain};
 use super::delays::join;
 use super::fetch::After;
-use super::sessions::{Request, Session, SessionId};
+use super::sessions::{Relay, Request, Session, SessionId};
 use super::timers::Due;
 
-/// How long a client may take, in microseconds.
-const RELAY_US: u64 = 15_000_000;
+/// How long a client may take, in microseconds: less than `mqadmin` waits, so that it is told why.
+const RELAY_US: u64 = 10_000_000;
 
 /// The fields of a request that is handed on as it is.
 #[derive(Clone, Debug)]
@@ -130,13 +132,16 @@ impl Broker {
         body: &mut Vec<Bytes>,
     ) -> Outcome {
         let failed = |remark| Refusal::new(response_code::SYSTEM_ERROR, remark);
-        let opaque = self.ask(client, request.code, false, fields, body);
-        let opaque = opaque.ok_or_else(|| failed("the client is gone"))?;
-        let session = self.sessions.get_mut(client);
-        if !session.is_some_and(|session| session.relay(opaque, request)) {
+        if self.sessions.get(client).is_some_and(|session| !session.may_relay()) {
             return Err(failed("too many requests wait for this client"));
         }
-        self.timers.add(now.at.plus_us(RELAY_US), Due::Relay(client, opaque));
+        let opaque = self.ask(client, request.code, false, fields, body);
+        let opaque = opaque.ok_or_else(|| failed("the client is gone, or does not read"))?;
+        let until = now.at.plus_us(RELAY_US);
+        if let Some(session) = self.sessions.get_mut(client) {
+            session.relays.insert(opaque, Relay { request, until });
+            self.timers.add(until, Due::Relay(client, opaque));
+        }
         Ok(())
     }
 
@@ -145,7 +150,8 @@ impl Broker {
         let session = self.sessions.get_mut(id);
         let relay = session.and_then(|session| session.relays.remove(&frame.header.opaque));
         // Others are answers to what needed none.
-        if let Some(request) = relay {
+        if let Some(Relay { request, until }) = relay {
+            self.timers.remove(until, Due::Relay(id, frame.header.opaque));
             let remark = frame.header.remark.map(plain);
             let ext = Fields::of(frame.ext);
             self.answer_with(request, frame.header.code, remark.as_deref(), &ext, frame.body);
@@ -155,15 +161,16 @@ impl Broker {
     /// A client has not answered in time.
     pub(super) fn end_relay(&mut self, id: SessionId, opaque: i32) {
         let session = self.sessions.get_mut(id);
-        if let Some(request) = session.and_then(|session| session.relays.remove(&opaque)) {
+        if let Some(relay) = session.and_then(|session| session.relays.remove(&opaque)) {
             let remark = "the client did not answer in time";
-            self.answer(request, response_code::SYSTEM_ERROR, Some(remark));
+            self.answer(relay.request, response_code::CONSUME_MSG_TIMEOUT, Some(remark));
         }
     }
 
     /// A client is gone, and will not answer.
-    pub(super) fn end_relays(&mut self, session: Session) {
-        for (_, request) in session.relays {
+    pub(super) fn end_relays(&mut self, id: SessionId, session: Session) {
+        for (opaque, Relay { request, until }) in session.relays {
+            self.timers.remove(until, Due::Relay(id, opaque));
             self.answer(request, response_code::SYSTEM_ERROR, Some("the client is gone"));
         }
     }

@@ -310,12 +310,12 @@ impl Broker {
         body: &[u8],
     ) -> Outcome {
         let illegal = |remark: String| Refusal::new(response_code::MESSAGE_ILLEGAL, remark);
-        let mut entries = 0_usize;
+        let mut is_empty = true;
         for entry in BatchEntries::new(body) {
             entry.map_err(|error| illegal(alloc::format!("the batch: {error}")))?;
-            entries += 1;
+            is_empty = false;
         }
-        if entries == 0 {
+        if is_empty {
             return Err(illegal("the batch has no messages".into()));
         }
         if self.topics.get(queue.topic).is_some_and(|topic| topic.name.starts_with("%RETRY%")) {
@@ -324,8 +324,8 @@ impl Broker {
         let born_host = self.peer_of(request);
         let mut ranges = core::mem::take(&mut self.ranges);
         ranges.clear();
-        let mut first = None;
-        for (number, entry) in BatchEntries::new(body).flatten().enumerate() {
+        let (mut first, mut last) = (None, None);
+        for entry in BatchEntries::new(body).flatten() {
             let draft = Draft {
                 flag: entry.flag,
                 sys_flag: SysFlag(header.sys_flag),
@@ -342,8 +342,8 @@ impl Broker {
             ranges.push(placed.range);
             first.get_or_insert(placed);
             // The last one is confirmed with the answer.
-            if number + 1 < entries {
-                self.confirm(queue, placed, None);
+            if let Some(before) = last.replace(placed) {
+                self.confirm(queue, before, None);
             }
         }
         if let Some(first) = first {

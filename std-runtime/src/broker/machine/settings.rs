@@ -173,7 +173,7 @@ impl Broker {
 #[cfg(test)]
 mod tests {
     use turbopump_core::rocketmq::wire::acl::Credentials;
-    use turbopump_core::rocketmq::wire::header::request_code as code;
+    use turbopump_core::rocketmq::wire::header::{Absent, request_code as code};
 
     use super::*;
     use crate::broker::config::User;
@@ -186,22 +186,19 @@ mod tests {
         config.users.push(user);
         let mut kit = Kit::with(config, false);
         let client = kit.connect();
-        let ask = |kit: &mut Kit, code: i32, body: &[u8]| {
-            let none: [(&str, &str); 0] = [];
-            let signed = Credentials::new("key", "hidden").sign(none, body).unwrap();
-            kit.ask(client, code, &signed, body)
-        };
-        let got = ask(&mut kit, code::GET_BROKER_CONFIG, &[]);
+        kit.credentials = Some(Credentials::new("key", "hidden"));
+        let got = kit.ask(client, code::GET_BROKER_CONFIG, &Absent, &[]);
         assert!(got.text().contains("autoCreateTopicEnable=true\n"), "{got:?}");
         assert!(got.text().contains("messageDelayLevel=1s 5s 10s 30s 60s"), "{got:?}");
         assert!(!got.text().contains("hidden") && got.text().contains("aclEnable=true\n"));
         assert!(got.field("version").contains("\"counter\":"));
         // All of it sent back changes nothing.
-        let same = ask(&mut kit, code::UPDATE_BROKER_CONFIG, &got.body);
+        let same = kit.ask(client, code::UPDATE_BROKER_CONFIG, &Absent, &got.body);
         assert_eq!(same.code, 0, "{same:?}");
 
-        let change =
-            |kit: &mut Kit, text: &str| ask(kit, code::UPDATE_BROKER_CONFIG, text.as_bytes());
+        let change = |kit: &mut Kit, text: &str| {
+            kit.ask(client, code::UPDATE_BROKER_CONFIG, &Absent, text.as_bytes())
+        };
         assert_eq!(change(&mut kit, "autoCreateTopicEnable=false\nlistenPort=1\n").code, 16);
         assert_eq!(kit.produce(client, "Orders", 0, "x", &[]).code, 0);
         assert_eq!(change(&mut kit, "autoCreateTopicEnable=false\n").code, 0);

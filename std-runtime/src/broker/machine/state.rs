@@ -98,6 +98,10 @@ struct Delay {
     offset: u64,
     /// Its time is set, or it is being read.
     is_busy: bool,
+    /// Something could not be read.
+    is_careful: bool,
+    /// What was delivered before this offset is stored.
+    stored: u64,
 }
 
 /// What was deleted by a record that ends here.
@@ -117,6 +121,8 @@ pub(super) struct State {
     deleted_groups: BTreeSet<Box<str>>,
     delays: Vec<Delay>,
     changed_delays: BTreeSet<u32>,
+    /// Deliveries that are not stored: where they end in the log, their level, and its next offset.
+    delivered: VecDeque<(u64, u32, u64)>,
     /// Deletions that were written and are not stored: nothing else would say it again.
     unsure: VecDeque<Unsure>,
     /// To be given once all of that is stored.
@@ -162,6 +168,46 @@ impl State {
         {
             delay.offset = offset;
             self.changed_delays.insert(level);
+        }
+    }
+
+    /// Messages of a level were delivered, which end here in the log.
+    pub(super) fn delivered(&mut self, level: u32, next: u64, end: u64) {
+        self.delivered.push_back((end, level, next));
+    }
+
+    /// Everything before this position is stored.
+    pub(super) fn delays_stored(&mut self, position: u64) {
+        while let Some((end, level, next)) = self.delivered.front().copied()
+            && end <= position
+        {
+            self.delivered.pop_front();
+            if let Some(delay) = self.delay_mut(level) {
+                delay.stored = delay.stored.max(next);
+            }
+        }
+    }
+
+    /// Levels of which something was delivered that could not be stored; they go on there.
+    pub(super) fn undelivered(&mut self) -> Vec<u32> {
+        let mut levels: Vec<u32> = self.delivered.drain(..).map(|(_, level, _)| level).collect();
+        levels.sort_unstable();
+        levels.dedup();
+        for level in &levels {
+            let stored = self.delay_mut(*level).map_or(0, |delay| delay.stored);
+            self.set_delay(*level, stored);
+        }
+        levels
+    }
+
+    pub(super) fn is_careful(&self, level: u32) -> bool {
+        self.delays.get(level as usize).is_some_and(|delay| delay.is_careful)
+    }
+
+    /// From now on messages of a level are read one by one, or no longer.
+    pub(super) fn be_careful(&mut self, level: u32, is_careful: bool) {
+        if let Some(delay) = self.delay_mut(level) {
+            delay.is_careful = is_careful;
         }
     }
 
@@ -323,6 +369,7 @@ impl Broker {
         }
         self.state.delays = state.delays;
         self.state.unsure = state.unsure;
+        self.state.delivered = state.delivered;
         self.state.receipts = state.receipts;
         let topics = &self.topics;
         'groups: for (name, group) in self.groups.iter_mut() {
@@ -374,8 +421,8 @@ impl Broker {
             }
         }
         let state = core::mem::take(&mut self.state);
-        let State { delays, unsure, receipts, .. } = state;
-        self.state = State { delays, unsure, receipts, ..State::default() };
+        let State { delays, delivered, unsure, receipts, .. } = state;
+        self.state = State { delays, delivered, unsure, receipts, ..State::default() };
         change
     }
 
@@ -515,7 +562,8 @@ impl Broker {
         self.log = Log::new(end, true);
         self.log.begin_at(start);
         self.stored = end;
-        let delays = core::mem::take(&mut self.state.delays);
+        let mut delays = core::mem::take(&mut self.state.delays);
+        delays.iter_mut().for_each(|delay| delay.stored = delay.offset);
         self.state = State { delays, ..State::default() };
         self.resume_transactions(now);
         if let Some(topic) = self.topics.find(SCHEDULE_TOPIC) {

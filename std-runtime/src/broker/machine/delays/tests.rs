@@ -65,3 +65,23 @@ fn many_messages_of_a_level_keep_their_order() {
     let expected: Vec<String> = (0..1_000).map(|n: u32| n.to_string()).collect();
     assert_eq!(bodies, expected);
 }
+
+#[test]
+fn what_was_delivered_and_not_stored_is_delivered_again() {
+    let mut kit = Kit::with(BrokerConfig::default(), true);
+    let client = kit.connect();
+    kit.produce(client, "Orders", 0, "a", &[("DELAY", "1")]);
+    kit.advance_ms(1_000);
+    kit.produce(client, "Orders", 0, "b", &[("DELAY", "1")]);
+    assert_eq!(got(&mut kit, client, 0), ["a"]);
+    kit.is_slow = true;
+    kit.advance_ms(1_000);
+    kit.broker.handle_store_failed(kit.now, "the disk is full", false);
+    kit.is_slow = false;
+    kit.advance_ms(1_000);
+    assert_eq!(got(&mut kit, client, 1), ["b"]);
+    kit.restart();
+    let client = kit.connect();
+    kit.advance_ms(5_000);
+    assert_eq!(got(&mut kit, client, 0), ["a", "b"]);
+}
