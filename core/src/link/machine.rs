@@ -195,7 +195,8 @@ impl<C: AsRef<[u8]>> Chunks<C> {
     /// True where a machine is to stop: all places are taken or there are enough bytes.
     #[must_use]
     pub const fn is_full(&self) -> bool {
-        self.end == CHUNKS_MAX || self.bytes >= TRANSMIT_BYTES
+        // Once everything is written all places are free again.
+        !self.is_empty() && (self.end == CHUNKS_MAX || self.bytes >= TRANSMIT_BYTES)
     }
 
     /// Appends a chunk; an empty one is dropped.
@@ -260,5 +261,24 @@ impl<C: AsRef<[u8]>> Chunks<C> {
 impl<C: AsRef<[u8]>> Default for Chunks<C> {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_leaves_room() {
+        let mut chunks = Chunks::new();
+        for _ in 0..CHUNKS_MAX {
+            assert!(!chunks.is_full() && chunks.push(&b"chunk"[..]).is_ok());
+        }
+        assert!(chunks.is_full() && chunks.push(&b"one more"[..]).is_err());
+        chunks.advance(5);
+        assert!(chunks.is_full(), "its place is not free until all are");
+        chunks.advance(usize::MAX);
+        assert!(!chunks.is_full() && chunks.push(&b"next"[..]).is_ok());
+        assert!(chunks.iter().eq([b"next"]));
     }
 }

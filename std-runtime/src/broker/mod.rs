@@ -5,6 +5,8 @@ mod config;
 pub mod machine;
 pub mod name_server;
 mod properties;
+#[cfg(feature = "monitor")]
+mod rules;
 mod server;
 mod sessions;
 pub mod store;
@@ -12,5 +14,7 @@ pub mod store;
 pub use config::{
     BrokerConfig, BrokerLimits, FlushPolicy, RetentionConfig, StoreConfig, TransactionConfig, User,
 };
-pub use machine::{BrokerStats, Counts, Fault, FaultAction, JournalEntry};
+pub use machine::{BrokerStats, Counts, Fault, FaultAction, JournalEntry, Notice};
+#[cfg(feature = "monitor")]
+pub use rules::alert_rules;
 pub use server::{EmbeddedBroker, Served};

@@ -4,6 +4,7 @@
 
 pub mod bodies;
 pub mod body_codec;
+pub mod broker;
 pub mod frame_reader;
 pub mod inflate;
 pub mod message;
@@ -18,6 +19,7 @@ pub type Target = fn(&[u8]);
 pub const TARGETS: &[(&str, Target)] = &[
     ("bodies", bodies::any),
     ("body_codec", body_codec::run),
+    ("broker", broker::run),
     ("command_frame", wire::command_frame),
     ("frame_reader", frame_reader::run),
     ("header_binary", wire::header_binary),

@@ -1,13 +1,18 @@
 //! `turbopump broker`: a broker and a name server until somebody stops them.
 
 mod arguments;
+mod watching;
 
 use alloc::sync::Arc;
 use core::error::Error;
+use core::time::Duration;
 use std::io::{self, Write};
+use std::path::Path;
+use std::time::Instant;
 
 use turbopump::runtime::backend::Backend;
 use turbopump::runtime::broker::EmbeddedBroker;
+use turbopump::runtime::broker::store::{Folder, verify};
 
 use crate::arguments::BackendName;
 use crate::exit::Ended;
@@ -15,7 +20,13 @@ use crate::switch::{Switch, stop_at_ctrl_c};
 
 pub(crate) use arguments::BrokerArguments;
 
+/// How often it is looked for something worth knowing.
+const NOTICES_EVERY: Duration = Duration::from_millis(500);
+
 pub(crate) fn run(arguments: &BrokerArguments) -> Result<Ended, Box<dyn Error>> {
+    if let Some(folder) = &arguments.verify {
+        return look_at(folder);
+    }
     let stop = stop_at_ctrl_c()?;
     match arguments.backend {
         BackendName::Tokio => {
@@ -30,23 +41,47 @@ pub(crate) fn run(arguments: &BrokerArguments) -> Result<Ended, Box<dyn Error>> 
     }
 }
 
+/// Says what is in a store, and changes nothing.
+fn look_at(folder: &Path) -> Result<Ended, Box<dyn Error>> {
+    if !folder.is_dir() {
+        return Err(format!("{} is not a folder", folder.display()).into());
+    }
+    let disk = Folder::open(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let found = verify(&disk)?;
+    writeln!(io::stdout().lock(), "{found}")?;
+    Ok(if found.is_flawless() { Ended::Well } else { Ended::Badly })
+}
+
 async fn serve<B: Backend>(
     backend: B,
     arguments: &BrokerArguments,
     stop: Arc<Switch>,
 ) -> Result<Ended, Box<dyn Error>> {
-    let broker = EmbeddedBroker::start(backend, arguments.config()?).await?;
+    let broker = EmbeddedBroker::start(backend.clone(), arguments.config()?).await?;
     let (name_server, address) = (broker.name_server_address(), broker.address());
     for address in [name_server, address] {
         if !address.ip().is_loopback() {
             eprintln!(
-                "turbopump: WARNING: {address} can be reached from other machines, by anybody"
+                "turbopump: WARNING: {address} can be reached from other machines, by anybody: \
+                 there is no TLS, and nobody has to sign"
             );
         }
     }
+    let monitor = watching::start(backend.clone(), arguments, &broker).await?;
     // Whoever waits for this line may have closed the pipe: the broker runs all the same.
     let _ = writeln!(io::stdout().lock(), "ready namesrv={name_server} broker={address}");
-    stop.off().await;
+    loop {
+        while let Some(notice) = broker.poll_notice() {
+            watching::tell(&notice);
+        }
+        let pause = backend.sleep_until(Instant::now() + NOTICES_EVERY);
+        if stop.unless_off(pause).await.is_none() {
+            break;
+        }
+    }
+    if let Some(monitor) = monitor {
+        monitor.stop().await;
+    }
     broker.shutdown().await;
     Ok(Ended::Well)
 }

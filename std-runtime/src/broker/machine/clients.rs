@@ -3,6 +3,8 @@
 //! A client is a member of its groups from its first heartbeat until it says goodbye, or its
 //! connection ends. Whoever else is in the group is told at once, so that queues find new owners.
 
+use core::fmt;
+
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
@@ -77,6 +79,28 @@ pub enum Notice {
         /// Whether nothing can be written any more.
         is_final: bool,
     },
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SubscriptionsDiffer { group, topic, client_id } => write!(
+                f,
+                "{client_id:?} of the group {group:?} wants other messages of {topic:?} than the \
+                 other members: give each subscription a group of its own"
+            ),
+            Self::MalformedFrame { peer, error } => {
+                write!(f, "{peer} has sent something else than a frame, and was closed: {error}")
+            }
+            Self::Recovered { recovery } => write!(f, "the store: {recovery}"),
+            Self::StoreFailed { reason, is_final: false } => {
+                write!(f, "messages were refused, because they can't be stored: {reason}")
+            }
+            Self::StoreFailed { reason, is_final: true } => {
+                write!(f, "nothing can be stored any more until the broker is started: {reason}")
+            }
+        }
+    }
 }
 
 /// Connections of producers by group, and what is to be told to whoever runs the broker.

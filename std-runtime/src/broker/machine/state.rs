@@ -554,7 +554,9 @@ impl Broker {
 
     /// What the store has found, for those who want to know.
     pub fn note_recovery(&mut self, recovery: Recovery) {
-        self.note(Notice::Recovered { recovery });
+        if recovery.segments > 0 {
+            self.note(Notice::Recovered { recovery });
+        }
     }
 
     /// All records that there are were taken: the log goes from `start` to `end`.

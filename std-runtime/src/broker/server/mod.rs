@@ -20,7 +20,7 @@ use turbopump_core::time::{Clock, Instant, Now};
 use bytes::Bytes;
 
 use super::config::{BrokerConfig, FlushPolicy, StoreConfig};
-use super::machine::{Broker, BrokerStats, Fault, JournalEntry, SessionId};
+use super::machine::{Broker, BrokerStats, Fault, JournalEntry, Notice, SessionId};
 use super::store::{DiskStore, Folder, StoreSettings};
 use crate::backend::Backend;
 use crate::end::End;
@@ -180,6 +180,12 @@ impl<B: Backend> EmbeddedBroker<B> {
     pub fn stats_source(&self) -> impl Fn() -> BrokerStats + Send + Sync + 'static {
         let serving = Arc::clone(&self.serving);
         move || serving.common.with_machine(|machine| machine.stats())
+    }
+
+    /// Something that somebody should know of, oldest first; the last 256 are kept.
+    #[must_use]
+    pub fn poll_notice(&self) -> Option<Notice> {
+        self.serving.common.with_machine(Broker::poll_notice)
     }
 
     /// From now on something goes wrong.
