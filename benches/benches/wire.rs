@@ -113,6 +113,7 @@ impl PeerHeader<'_> {
 
 /// The same by hand, for this one command.
 #[derive(Debug, Default)]
+#[allow(dead_code, reason = "decoded as a user would, whether the bench reads them or not")]
 struct HandWritten<'a> {
     code: i16,
     language: u8,

@@ -125,17 +125,11 @@ where
     C: AsyncClock,
 {
     // What was read and not taken is `window[start..end]`.
-    let (mut start, mut end, mut reads) = (0, 0, 0);
+    let (mut start, mut end, mut reads, mut takes) = (0, 0, 0, true);
     let wakes = &mut Wakes::new();
-    let mut takes = true;
     loop {
         if !takes {
-            poll_fn(|_| {
-                let takes = takes_bytes(shared);
-                rests.store(!takes, Ordering::Relaxed);
-                if takes { Poll::Ready(()) } else { Poll::Pending }
-            })
-            .await;
+            rest_until_bytes_are_taken(shared, rests).await;
         }
         if start > 0 {
             window.copy_within(start..end, 0);
@@ -171,16 +165,10 @@ where
                 Ok(taken) => start += taken,
                 Err(reason) => return reason,
             }
-            let now = clock.now();
-            let handled = step(shared, wakes, |shell: &mut L| {
-                let machine = shell.machine();
-                let handled = machine.handle_body(now, body);
-                takes = machine.takes_bytes();
-                handled
-            });
-            if let Err(error) = handled {
-                return CloseReason::Frame(error);
-            }
+            takes = match give_body(shared, wakes, clock.now(), body) {
+                Ok(takes) => takes,
+                Err(error) => return CloseReason::Frame(error),
+            };
         }
         if start == 0 && end == window.len() {
             return CloseReason::Frame(beyond_window(end));
@@ -196,6 +184,31 @@ where
 
 fn takes_bytes<L: Shell, S: Shared<L>>(shared: &S) -> bool {
     shared.with(|shell| shell.machine().takes_bytes())
+}
+
+/// Says that the reader rests, for as long as it does. Whoever polls it looks again once something
+/// was written.
+async fn rest_until_bytes_are_taken<L: Shell, S: Shared<L>>(shared: &S, rests: &AtomicBool) {
+    poll_fn(|_| {
+        let takes = takes_bytes(shared);
+        rests.store(!takes, Ordering::Relaxed);
+        if takes { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+/// Gives a claimed body back, full; returns whether more is to be read.
+fn give_body<L: Shell, S: Shared<L>>(
+    shared: &S,
+    wakes: &mut Wakes,
+    now: Now,
+    body: <L::Machine as Machine>::Body,
+) -> Result<bool, FrameError> {
+    step(shared, wakes, |shell: &mut L| {
+        let machine = shell.machine();
+        machine.handle_body(now, body)?;
+        Ok(machine.takes_bytes())
+    })
 }
 
 /// Fills a claimed body, first with what was read already; returns how much that was.

@@ -245,6 +245,12 @@ impl Sessions {
         Some(id)
     }
 
+    /// As if all of them had just said something.
+    pub(super) fn hear_all(&mut self, now: Instant) {
+        let sessions = self.places.iter_mut().filter_map(|place| place.session.as_mut());
+        sessions.for_each(|session| session.heard = now);
+    }
+
     /// All that are open, by place.
     pub(super) fn iter(&self) -> impl Iterator<Item = (SessionId, &Session)> {
         (0..).zip(&self.places).filter_map(|(number, place)| {

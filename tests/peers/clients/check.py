@@ -207,7 +207,8 @@ def commands(report, admin, home, namesrv):
             r"(?m)^\S+@\S+ +127\.0\.0\.1:\d+ +JAVA", rf"(?m)^{topic} +\*",
             r"ConsumeType: CONSUME_PASSIVELY", r"MessageModel: CLUSTERING"])
         # Offsets are committed every 5 s, for the first time after 10 s.
-        admin.step("consumerProgress", "-g", group, until=True, name="consumerProgress-g", expected=[
+        name = "consumerProgress-g"
+        admin.step("consumerProgress", "-g", group, until=True, name=name, expected=[
             rf"{topic} +{queue}1 +2 +2 +", r"Consume Diff Total: 0"])
         admin.step("consumerProgress", expected=[rf"(?m)^{group} +1 +V\d\S* +PUSH +CLUSTERING"],
                    until=True)
@@ -222,7 +223,8 @@ def commands(report, admin, home, namesrv):
     admin.step("deleteSubGroup", "-c", cluster, "-g", group, expected=[
         rf"delete subscription group \[{group}\] from broker \[{address}\]"])
     admin.step("deleteTopic", "-c", cluster, "-t", topic, expected=[
-        rf"delete topic \[{topic}\] from cluster \[{cluster}\] success", r"from NameServer success"])
+        rf"delete topic \[{topic}\] from cluster \[{cluster}\] success",
+        r"from NameServer success"])
     admin.step("topicList", name="topicList-deleted", expected=[r"TBW102|\w"],
                absent=[rf"(?m)^{topic}$"], until=True)
 

@@ -94,7 +94,8 @@ def client(language, home, workload, namesrv, size, scale):
     if language == "go":
         return [str(peers.GO_CLIENT), *arguments]
     # All of the compiler: speed is what counts here.
-    return ["java", f"-Duser.home={home}", "-cp", f"{peers.CLASSES}:{peers.JARS}/*", "Main", *arguments]
+    classes = f"{peers.CLASSES}:{peers.JARS}/*"
+    return ["java", f"-Duser.home={home}", "-cp", classes, "Main", *arguments]
 
 
 def main():
@@ -117,7 +118,8 @@ def main():
         home = pathlib.Path(folder)
         brokers = {}
         if given.program:
-            kinds = {"memory": ["--memory"], "disk": ["--store", str(home / "store"), "--flush", "interval"]}
+            on_disk = ["--store", str(home / "store"), "--flush", "interval"]
+            kinds = {"memory": ["--memory"], "disk": on_disk}
             for kind, options in kinds.items():
                 program = pathlib.Path(given.program).resolve()
                 process, namesrv, _ = running.enter_context(
@@ -129,16 +131,19 @@ def main():
             for language in languages:
                 for workload in workloads:
                     for name, (pid, namesrv) in brokers.items():
-                        command = client(language, home, workload, namesrv, given.bytes, given.scale)
+                        command = client(
+                            language, home, workload, namesrv, given.bytes, given.scale)
                         result = measure(command, home, pid)
                         results.setdefault((language, workload, name), []).append(result)
         peaks = {name: peak_mib(pid) for name, (pid, _) in brokers.items()}
-    print(f"{given.bytes} bytes, medians of {given.rounds} rounds; processor seconds per million messages\n")
+    print(f"{given.bytes} bytes, medians of {given.rounds} rounds; "
+          "processor seconds per million messages\n")
     print("| client | workload | broker | messages/s | broker CPU s/M | client CPU s/M |")
     print("| --- | --- | --- | ---: | ---: | ---: |")
     for (language, workload, name), rounds in results.items():
         rate, of_broker, of_client = map(statistics.median, zip(*rounds))
-        print(f"| {language} | {workload} | {name} | {rate:,.0f} | {of_broker:.1f} | {of_client:.1f} |")
+        print(f"| {language} | {workload} | {name} "
+              f"| {rate:,.0f} | {of_broker:.1f} | {of_client:.1f} |")
     print()
     for name, peak in peaks.items():
         print(f"{name}: peak resident {peak:.0f} MiB")

@@ -14,8 +14,6 @@ use crate::broker::store::trailer_bytes;
 
 /// Memory is taken in blocks of so many bytes.
 const BLOCK_BYTES: usize = 1 << 20;
-/// Messages that go to disk in one group at most.
-const GROUP_RECORDS_MAX: usize = 65_536;
 
 /// Messages that are to be written in one go.
 #[derive(Debug)]
@@ -194,11 +192,6 @@ impl Log {
     /// Whether [`take_group`](Self::take_group) has something.
     pub(super) fn has_group(&self) -> bool {
         self.unwritten.as_ref().is_some_and(|sizes| !sizes.is_empty())
-    }
-
-    /// Whether so much waits that a group should be closed.
-    pub(super) fn is_group_full(&self) -> bool {
-        self.unwritten.as_ref().is_some_and(|sizes| sizes.len() >= GROUP_RECORDS_MAX)
     }
 
     /// Forgets everything from this position on, which could not be written.

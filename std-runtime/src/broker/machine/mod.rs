@@ -292,6 +292,11 @@ impl Broker {
         }
     }
 
+    /// The clock was put forward: connections have not been silent for all that time.
+    pub fn forgive_silence(&mut self, now: Now) {
+        self.sessions.hear_all(now.at);
+    }
+
     /// It is to be stopped: what was not remembered is.
     pub fn handle_stopping(&mut self, now: Now) {
         self.remember(now, true);

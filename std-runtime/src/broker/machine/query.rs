@@ -101,7 +101,7 @@ impl Broker {
 
     /// The candidates were read: those that have the key are the answer.
     pub(super) fn answer_query(&mut self, query: &Query, slices: Option<&mut Vec<Bytes>>) {
-        let bytes = slices.map(|slices| join(slices)).unwrap_or_default();
+        let bytes = slices.map(join).unwrap_or_default();
         let mut found = Vec::new();
         let (mut rest, mut last) = (bytes.clone(), (0, 0));
         while let Ok((message, len)) = Message::decode(&rest) {

@@ -87,7 +87,7 @@ impl Broker {
         slices: Option<&mut Vec<Bytes>>,
     ) {
         let request = sent_back.request;
-        let outcome = match slices.map(|slices| join(slices)) {
+        let outcome = match slices.map(join) {
             Some(bytes) => self.try_again(now, sent_back, &bytes),
             None => Err(Refusal::new(response_code::SYSTEM_ERROR, "the message can't be read")),
         };

@@ -236,8 +236,8 @@ impl Broker {
         let queue = match u32::try_from(queue_id) {
             Ok(queue) if queue >= topic.queue_ids() => {
                 let remark = alloc::format!(
-                    "request queueId[{queue}] is illegal, topic:[{}] topicConfig.readQueueNums:[{}] \
-                     topicConfig.writeQueueNums:[{}]",
+                    "request queueId[{queue}] is illegal, topic:[{}] \
+                     topicConfig.readQueueNums:[{}] topicConfig.writeQueueNums:[{}]",
                     topic.name,
                     topic.settings.read_queues,
                     topic.settings.write_queues

@@ -169,7 +169,7 @@ impl Broker {
         if let Some(open) = self.transactions.open.get_mut(&offset) {
             open.is_busy = false;
         }
-        let bytes = slices.map(|slices| join(slices)).unwrap_or_default();
+        let bytes = slices.map(join).unwrap_or_default();
         let Ok((message, _)) = Message::decode(&bytes) else {
             if let Aim::Commit { request, .. } | Aim::RollBack { request, .. } = aim {
                 self.answer(request, response_code::SYSTEM_ERROR, Some("the half message is gone"));

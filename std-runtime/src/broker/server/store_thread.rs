@@ -54,7 +54,7 @@ pub(super) fn start<B: Backend, D: Disk>(
 ) -> std::io::Result<()> {
     let reader = store.reader();
     let now = SystemInstant::now();
-    let mut writer = Writer {
+    let writer = Writer {
         serving: Arc::clone(serving),
         store,
         flush,
@@ -66,12 +66,15 @@ pub(super) fn start<B: Backend, D: Disk>(
     };
     let ticket = serving.end.enter();
     thread::Builder::new().name("turbopump-store".into()).spawn(move || {
+        // Left last, when the folder is free again.
         let _ticket = ticket;
+        let mut writer = writer;
         writer.run();
     })?;
     let (serving, ticket) = (Arc::clone(serving), serving.end.enter());
     thread::Builder::new().name("turbopump-reads".into()).spawn(move || {
         let _ticket = ticket;
+        let reader = reader;
         read_all(&serving, &reader);
     })?;
     Ok(())
