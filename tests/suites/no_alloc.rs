@@ -212,10 +212,10 @@ fn send_requests() -> usize {
     });
     let body = vec![8; STACK_BYTES + 1];
     let mut frame = vec![0; 5 * STACK_BYTES];
-    let len = send_request(1, &[&body; 4], &mut frame);
+    let len = send_request(1, &[&body[..]; 4], &mut frame);
     let thread = thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
         let region = Region::new(ALLOCATOR);
-        assert_eq!(send_request(1, &[&body; 4], &mut frame[..len]), len);
+        assert_eq!(send_request(1, &[&body[..]; 4], &mut frame[..len]), len);
         let change = region.change();
         change.allocations + change.reallocations
     });

@@ -57,11 +57,6 @@ impl Switch {
         })
         .await
     }
-
-    /// Ends once it is turned off.
-    pub(crate) async fn off(&self) {
-        poll_fn(|cx| self.poll_off(cx)).await;
-    }
 }
 
 /// The first interruption turns the switch off, the second one ends the program.

@@ -140,16 +140,16 @@ impl Client {
     }
 
     /// Whether the broker closes the connection instead of answering.
-    pub(crate) fn is_closed_by(mut self, code: i32) -> bool {
-        self.send(code, &[("topic", "Orders")], b"").is_err() || self.is_closed()
+    pub(crate) fn gets_closed_by(mut self, code: i32) -> bool {
+        self.send(code, &[("topic", "Orders")], b"").is_err() || self.gets_closed()
     }
 
     /// Whether the broker closes the connection when it gets these bytes.
-    pub(crate) fn is_closed_after(mut self, bytes: &[u8]) -> bool {
-        self.stream.write_all(bytes).is_err() || self.is_closed()
+    pub(crate) fn gets_closed_after(mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).is_err() || self.gets_closed()
     }
 
-    pub(crate) fn is_closed(mut self) -> bool {
+    pub(crate) fn gets_closed(mut self) -> bool {
         use std::io::ErrorKind::{TimedOut, WouldBlock};
 
         let mut byte = [0];

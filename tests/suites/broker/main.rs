@@ -113,7 +113,7 @@ async fn faults_are_played_and_requests_written_down<B: Backend>(backend: B) {
     let journal = broker.take_journal();
     assert_eq!(journal.iter().map(|entry| entry.code).collect::<Vec<_>>(), [310; 3]);
     broker.inject(Fault::new(FaultAction::Close));
-    beside(&backend, move || assert!(Client::connect(address).is_closed_by(105))).await;
+    beside(&backend, move || assert!(Client::connect(address).gets_closed_by(105))).await;
 }
 
 async fn long_frames_and_long_answers_pass<B: Backend>(backend: B) {
@@ -143,7 +143,7 @@ async fn whoever_sends_something_else_is_closed<B: Backend>(backend: B) {
     let address = broker.address();
     beside(&backend, move || {
         for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0xff; 64], b"\0\0\0\x08\0\0\0\x04abcd"] {
-            assert!(Client::connect(address).is_closed_after(garbage));
+            assert!(Client::connect(address).gets_closed_after(garbage));
         }
         assert_eq!(Client::connect(address).produce("Orders", 0, b"x", "").code, 0);
     })
@@ -220,7 +220,7 @@ async fn nothing_is_left_when_it_has_ended<B: Backend>(backend: B) {
         })
         .await;
         broker.shutdown().await;
-        assert!(beside(&backend, move || client.is_closed()).await);
+        assert!(beside(&backend, move || client.gets_closed()).await);
     }
     // Those of other tests in this process may be alive; each counts for itself.
     let alive = tasks::report().alive("broker_listener");

@@ -271,7 +271,7 @@ mod tests {
     fn each_fault_does_what_it_says() {
         let mut kit = Kit::new();
         let client = kit.connect();
-        let mut pull = |kit: &mut Kit, topic| {
+        let pull = |kit: &mut Kit, topic| {
             kit.send(client, 11, 0, &fields(topic), b"");
             kit.take(client).into_iter().map(|got| got.code).collect::<Vec<_>>()
         };

@@ -11,7 +11,7 @@ use turbopump_core::link::{Chunks, CloseReason};
 use turbopump_core::rocketmq::wire::acl::Credentials;
 use turbopump_core::rocketmq::wire::frame::{Frame, encode};
 use turbopump_core::rocketmq::wire::header::{
-    Absent, ExtSource, FLAG_ONEWAY, Header, Serialization, request_code,
+    Absent, ExtSource, Header, Serialization, request_code,
 };
 use turbopump_core::rocketmq::wire::message::Messages;
 use turbopump_core::rocketmq::wire::properties::{NAME_END, VALUE_END};
@@ -199,10 +199,6 @@ impl Kit {
         let consumed = self.broker.handle_bytes(self.now, id, &memory[..len]).unwrap();
         assert_eq!(consumed, len);
         self.serve_store();
-    }
-
-    pub(super) fn oneway(&mut self, id: SessionId, code: i32, ext: &impl ExtSource, body: &[u8]) {
-        self.send(id, code, FLAG_ONEWAY, ext, body);
     }
 
     /// All frames that wait for a client.

@@ -238,7 +238,6 @@ impl Source for BrokerStats {
 mod tests {
     use alloc::format;
 
-    use super::*;
     use crate::broker::machine::kit::Kit;
 
     #[test]
