@@ -8,6 +8,8 @@ use turbopump_core::rocketmq::wire::message::Message;
 use turbopump_std::broker::store::{DiskStore, StoreSettings};
 use turbopump_tests::disk::SimulatedDisk;
 
+/// Messages with their positions.
+pub(crate) type Positioned = Vec<(u64, Vec<u8>)>;
 /// Messages by position.
 pub(crate) type Records = BTreeMap<u64, Vec<u8>>;
 
@@ -32,10 +34,7 @@ pub(crate) fn settings() -> StoreSettings {
 }
 
 /// Some messages for this position, as the machine hands them over.
-pub(crate) fn group(
-    random: &mut SplitMix64,
-    position: u64,
-) -> (Vec<Bytes>, Vec<u32>, Vec<(u64, Vec<u8>)>) {
+pub(crate) fn group(random: &mut SplitMix64, position: u64) -> (Vec<Bytes>, Vec<u32>, Positioned) {
     let mut records = Vec::new();
     let mut next = position;
     for _ in 0..=random.below(8) {
@@ -79,7 +78,7 @@ impl World {
         DiskStore::open(self.disk.clone(), settings(), &mut |_, _| {}).unwrap().0
     }
 
-    pub(crate) fn acknowledge(&mut self, records: Vec<(u64, Vec<u8>)>) {
+    pub(crate) fn acknowledge(&mut self, records: Positioned) {
         self.appended.extend(records.iter().cloned());
         self.acknowledged.extend(records);
     }
