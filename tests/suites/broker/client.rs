@@ -149,6 +149,13 @@ impl Client {
         self.stream.write_all(bytes).is_err() || self.gets_closed()
     }
 
+    /// Whether the broker closes the connection when it ends within these bytes.
+    pub(crate) fn gets_closed_within(mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).unwrap();
+        self.stream.shutdown(std::net::Shutdown::Write).unwrap();
+        self.gets_closed()
+    }
+
     pub(crate) fn gets_closed(mut self) -> bool {
         use std::io::ErrorKind::{TimedOut, WouldBlock};
 

@@ -20,6 +20,7 @@ turbopump_tests::on_every_runtime![
     delays_are_over_when_the_clock_says_so,
     faults_are_played_and_requests_written_down,
     long_frames_and_long_answers_pass,
+    frames_that_never_end_leave_room_for_others,
     whoever_sends_something_else_is_closed,
     messages_are_there_when_it_is_started_again,
     signatures_are_asked_for,
@@ -134,6 +135,24 @@ async fn long_frames_and_long_answers_pass<B: Backend>(backend: B) {
         assert_eq!(client.produce("Orders", 1, &longest, "").code, 0);
         assert!(client.pull("Orders", 1, 0).bodies() == [longest]);
         assert_eq!(client.produce("Orders", 1, &vec![7; (4 << 20) + 1], "").code, 13);
+    })
+    .await;
+}
+
+async fn frames_that_never_end_leave_room_for_others<B: Backend>(backend: B) {
+    let mut config = BrokerConfig::default();
+    config.limits.receiving_bytes_max = 5 << 20;
+    let broker = EmbeddedBroker::start(backend.clone(), config).await.unwrap();
+    let address = broker.address();
+    beside(&backend, move || {
+        for _ in 0..20 {
+            // Four MiB are announced, and the connection ends.
+            assert!(
+                Client::connect(address).gets_closed_within(&[0, 0x40, 0, 0, 0, 0, 0, 9, b'{'])
+            );
+        }
+        let body = vec![7; 4 << 20];
+        assert_eq!(Client::connect(address).produce("Orders", 0, &body, "").code, 0);
     })
     .await;
 }

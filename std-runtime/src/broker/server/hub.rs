@@ -5,6 +5,7 @@
 //! which says to the hub whose turn it is.
 
 use core::net::SocketAddr;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use alloc::sync::Arc;
@@ -77,7 +78,7 @@ pub(super) struct Hub<M> {
     pub(super) reader_sleeps: bool,
     pub(super) is_over: bool,
     /// Bytes of long frames that are being received.
-    claimed_bytes: usize,
+    claimed_bytes: Arc<AtomicUsize>,
     claimed_bytes_max: usize,
 }
 
@@ -103,7 +104,7 @@ impl<M: Served> Common<M> {
             writer_sleeps: false,
             reader_sleeps: false,
             is_over: false,
-            claimed_bytes: 0,
+            claimed_bytes: Arc::default(),
             claimed_bytes_max,
         };
         Self {
@@ -170,27 +171,36 @@ impl<M: Served> Common<M> {
 impl<M: Served> Hub<M> {
     /// Room for a frame that is longer than the window.
     fn claim(&mut self, frame_bytes: usize) -> Result<Claimed, FrameError> {
-        let claimed_bytes = self.claimed_bytes.saturating_add(frame_bytes);
-        if claimed_bytes > self.claimed_bytes_max {
-            let frame_bytes_max = self.claimed_bytes_max.saturating_sub(self.claimed_bytes);
+        let claimed_bytes = self.claimed_bytes.load(Ordering::Relaxed);
+        let frame_bytes_max = self.claimed_bytes_max.saturating_sub(claimed_bytes);
+        if frame_bytes > frame_bytes_max {
             return Err(FrameError::Oversize {
                 at: 0,
                 frame_bytes: frame_bytes as u64,
                 frame_bytes_max,
             });
         }
-        self.claimed_bytes = claimed_bytes;
-        Ok(Claimed(vec![0; frame_bytes]))
+        self.claimed_bytes.fetch_add(frame_bytes, Ordering::Relaxed);
+        Ok(Claimed { bytes: vec![0; frame_bytes], counted: Arc::clone(&self.claimed_bytes) })
     }
 }
 
-/// Memory for one long frame.
+/// Memory for one long frame; counted until it is dropped, whether the frame came or not.
 #[derive(Debug)]
-pub(super) struct Claimed(Vec<u8>);
+pub(super) struct Claimed {
+    bytes: Vec<u8>,
+    counted: Arc<AtomicUsize>,
+}
 
 impl AsMut<[u8]> for Claimed {
     fn as_mut(&mut self) -> &mut [u8] {
-        &mut self.0
+        &mut self.bytes
+    }
+}
+
+impl Drop for Claimed {
+    fn drop(&mut self) {
+        self.counted.fetch_sub(self.bytes.len(), Ordering::Relaxed);
     }
 }
 
@@ -246,9 +256,8 @@ impl<M: Served> Machine for Hub<M> {
     }
 
     fn handle_body(&mut self, now: Now, body: Claimed) -> Result<(), FrameError> {
-        self.claimed_bytes -= body.0.len();
         if let Some(id) = self.turn {
-            self.machine.handle_bytes(now, id, &body.0)?;
+            self.machine.handle_bytes(now, id, &body.bytes)?;
         }
         Ok(())
     }
