@@ -177,7 +177,7 @@ def check(program, backend, folder):
         urllib.request.urlopen(f"{influx_url}/query", create).read()
         command = [
             program, "demo", "--backend", backend, "--json",
-            "--messages", str(MESSAGES), "--rate", "60000", "--outage", "2,2.5",
+            "--messages", str(MESSAGES), "--rate", "60000", "--outage", "5,2.5",
             "--monitor", f"127.0.0.1:{monitor}", "--hold", "600",
             "--webhook", f"http://127.0.0.1:{hook.server_port}/hook",
             "--influx", f"{influx_url}/write?db=demo", "--debug", f"127.0.0.1:{debug}",
