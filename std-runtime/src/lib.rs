@@ -12,7 +12,7 @@
 //! | `broker` | a broker and a name server in the process (feature `broker`) |
 //! | `monitor` | all numbers of a program in one place, and who sees them (feature `monitor`) |
 //! | `compress` | zlib-rs behind the core's compressor traits (feature `zlib-rs`) |
-//! | [`rocketmq`] | bodies of messages: compressed and restored (features `lz4`, `zstd`) |
+//! | [`rocketmq`] | one connection to a broker; bodies compressed (features `lz4`, `zstd`) |
 #![no_std]
 
 extern crate alloc;

@@ -203,6 +203,8 @@ pub(crate) mod kinds {
         BROKER_CONNECTION "broker_connection",
         #[cfg(feature = "broker")]
         BROKER_LISTENER "broker_listener",
+        #[cfg(feature = "broker")]
+        BROKER_REGISTRAR "broker_registrar",
         CONNECTION_DIAL "connection_dial",
         CONNECTION_KEEPER "connection_keeper",
         LINK "link",

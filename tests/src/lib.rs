@@ -2,6 +2,7 @@
 
 extern crate alloc;
 
+pub mod certificates;
 pub mod classes;
 pub mod disk;
 pub mod effort;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::broker::BrokerArguments;
+use crate::broker::{BrokerArguments, NamesrvArguments};
 
 /// Turbopump: pools, batches, connections, monitoring.
 #[derive(Debug, Parser)]
@@ -24,6 +24,11 @@ pub(crate) enum Command {
     /// Clients of any language use it as they use Apache's. Once it is ready it prints one line
     /// with both addresses on standard output; SIGTERM and Ctrl-C stop it.
     Broker(Box<BrokerArguments>),
+    /// Runs a RocketMQ name server without a broker.
+    ///
+    /// Brokers register at it: `turbopump broker --register`, and Apache's. Once it is ready it
+    /// prints one line with its address on standard output; SIGTERM and Ctrl-C stop it.
+    Namesrv(Box<NamesrvArguments>),
     /// Sends real lines through everything there is, and checks each one at the other end.
     ///
     /// Lines go through pooled buffers, a batch sender and a compressed, multiplexed connection
@@ -66,11 +71,11 @@ pub(crate) struct DemoArguments {
     pub(crate) backend: BackendName,
     /// Where the monitor listens, `HOST:PORT` (port 0: any that is free), or `off`.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
-    pub(crate) monitor: MonitorAddress,
+    pub(crate) monitor: AddressOrOff,
     /// Where debug pages and profiles are served, `HOST:PORT` on the loopback interface (port 0:
     /// any that is free), or `off`.
     #[arg(long, value_name = "ADDR", default_value = "off")]
-    pub(crate) debug: MonitorAddress,
+    pub(crate) debug: AddressOrOff,
     /// Messages per batch; 1 shows what batching is worth.
     #[arg(long, value_name = "N", default_value_t = 500)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -124,9 +129,9 @@ impl BackendName {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct MonitorAddress(pub(crate) Option<SocketAddr>);
+pub(crate) struct AddressOrOff(pub(crate) Option<SocketAddr>);
 
-impl FromStr for MonitorAddress {
+impl FromStr for AddressOrOff {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -175,8 +180,8 @@ mod tests {
 
     #[test]
     fn what_is_no_address_and_no_outage_is_refused() {
-        assert_eq!("off".parse(), Ok(MonitorAddress(None)));
-        assert!("8080".parse::<MonitorAddress>().is_err());
+        assert_eq!("off".parse(), Ok(AddressOrOff(None)));
+        assert!("8080".parse::<AddressOrOff>().is_err());
         let outage = Outage { after: Duration::from_secs(2), lasts: Duration::from_millis(500) };
         assert_eq!("2, 0.5".parse(), Ok(outage));
         for wrong in ["2", "2,-1", "x,1", "1,inf"] {

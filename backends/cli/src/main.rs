@@ -19,6 +19,7 @@ use arguments::{Arguments, Command};
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Broker(arguments) => broker::run(&arguments),
+        Command::Namesrv(arguments) => broker::run_namesrv(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
     };

@@ -28,3 +28,6 @@ pub type BatchStore<T> = batch::BatchStore<T, Backend>;
 /// A broker and its name server in this process, on tokio.
 #[cfg(feature = "broker")]
 pub type EmbeddedBroker = turbopump_std::broker::EmbeddedBroker<Backend>;
+/// A name server in this process, without a broker, on tokio.
+#[cfg(feature = "broker")]
+pub type EmbeddedNameServer = turbopump_std::broker::EmbeddedNameServer<Backend>;

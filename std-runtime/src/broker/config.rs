@@ -7,6 +7,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use std::path::PathBuf;
 
+use crate::backend::Endpoint;
+
 /// The settings of a broker and its name server.
 ///
 /// By default it listens at free ports of this machine only, and keeps its messages in memory.
@@ -28,6 +30,11 @@ pub struct BrokerConfig {
     /// Where its name server listens; a free port of this machine by default, `None` for none. Both
     /// ports answer everything, so that one is enough.
     pub name_server: Option<SocketAddr>,
+    /// Name servers that stand apart, at which it registers; none by default.
+    pub register_at: Vec<Endpoint>,
+    /// How connections to them are encrypted; not at all by default.
+    #[cfg(feature = "tls")]
+    pub register_tls: Option<crate::net::tls::TlsClient>,
     /// Where messages are kept; in memory by default.
     pub store: Option<StoreConfig>,
     /// `DefaultCluster` by default.
@@ -52,6 +59,9 @@ pub struct BrokerConfig {
     pub limits: BrokerLimits,
     /// Who may do anything, by access key; nobody is asked for a signature while it is empty.
     pub users: Vec<User>,
+    /// How connections are encrypted; not at all by default.
+    #[cfg(feature = "tls")]
+    pub tls: Option<TlsConfig>,
     /// Where random numbers start, for brokers that are to do the same again.
     pub seed: u64,
 }
@@ -61,6 +71,9 @@ impl Default for BrokerConfig {
         Self {
             listen: LOOPBACK,
             name_server: Some(LOOPBACK),
+            register_at: Vec::new(),
+            #[cfg(feature = "tls")]
+            register_tls: None,
             store: None,
             cluster_name: "DefaultCluster".into(),
             broker_name: "broker-a".into(),
@@ -73,6 +86,8 @@ impl Default for BrokerConfig {
             retention: RetentionConfig::default(),
             limits: BrokerLimits::default(),
             users: Vec::new(),
+            #[cfg(feature = "tls")]
+            tls: None,
             seed: 0x7475_7262_6f70_756d,
         }
     }
@@ -224,5 +239,36 @@ impl core::fmt::Debug for User {
     }
 }
 
+/// How connections are encrypted.
+#[cfg(feature = "tls")]
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TlsConfig {
+    /// Who this side is, and whom it asks for a certificate.
+    pub server: crate::net::tls::TlsServer,
+    /// Who may come in without.
+    pub mode: TlsMode,
+}
+
+#[cfg(feature = "tls")]
+impl TlsConfig {
+    /// Encrypts connections as `server` says.
+    #[must_use]
+    pub const fn new(server: crate::net::tls::TlsServer, mode: TlsMode) -> Self {
+        Self { server, mode }
+    }
+}
+
+/// Who may come in without TLS, as RocketMQ's `tls.server.mode` says.
+#[cfg(feature = "tls")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TlsMode {
+    /// Whoever wants to: the first byte of a connection says whether it is encrypted.
+    Permissive,
+    /// Nobody: connections that do not begin with a handshake are closed.
+    Enforcing,
+}
+
 /// A free port of this machine.
-const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+pub(super) const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);

@@ -14,7 +14,9 @@ pub mod store;
 pub use config::{
     BrokerConfig, BrokerLimits, FlushPolicy, RetentionConfig, StoreConfig, TransactionConfig, User,
 };
+#[cfg(feature = "tls")]
+pub use config::{TlsConfig, TlsMode};
 pub use machine::{BrokerStats, Counts, Fault, FaultAction, JournalEntry, Notice};
 #[cfg(feature = "monitor")]
 pub use rules::alert_rules;
-pub use server::{EmbeddedBroker, Served};
+pub use server::{EmbeddedBroker, EmbeddedNameServer, Served};

@@ -316,6 +316,23 @@ pub enum Body<'b> {
     Chunk(Option<Chunk>),
 }
 
+impl Body<'_> {
+    /// How many bytes it has; 0 once it was handed over.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Slice(bytes) => bytes.len(),
+            Self::Chunk(chunk) => chunk.as_ref().map_or(0, |chunk| chunk.len()),
+        }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 impl<'b> From<&'b [u8]> for Body<'b> {
     #[inline]
     fn from(bytes: &'b [u8]) -> Self {

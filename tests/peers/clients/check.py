@@ -3,7 +3,7 @@ it was, as often and in the order that they promise; and mqadmin must see it.
 
     python3 tests/peers/clients/check.py PROGRAM [--backend tokio|smol] [--store DIR | --memory]
     python3 tests/peers/clients/check.py --apache NAMESRV
-    options: [--only NAME,...] [--language java,go,mqadmin]
+    options: [--only NAME,...] [--language java,go,mqadmin] [--tls]
 """
 
 import argparse
@@ -266,23 +266,34 @@ def main():
     parser.add_argument("--backend", choices=["tokio", "smol"], default="tokio")
     parser.add_argument("--only", metavar="NAME,...")
     parser.add_argument("--language", default="", help="java, go, mqadmin, with commas between")
+    parser.add_argument("--tls", action="store_true",
+                        help="nothing but TLS with certificates of both sides; Java and mqadmin, "
+                             "because the Go client has none")
     store = parser.add_mutually_exclusive_group()
     store.add_argument("--store", metavar="DIR")
     store.add_argument("--memory", action="store_true")
     given = parser.parse_args()
     if bool(given.program) == bool(given.apache):
         parser.error("either a program or --apache")
+    if given.tls and given.apache:
+        parser.error("--tls is for a program of ours")
     languages = [word for word in given.language.split(",") if word]
+    if given.tls and not languages:
+        languages = ["java"] if given.only else ["java", "mqadmin"]
     if not languages:
         # mqadmin's commands build on each other: no scenarios to choose from.
         languages = ["java", "go"] if given.only else ["java", "go", "mqadmin"]
     peers.build()
     if given.apache:
         sys.exit(not check(given.apache, given.only, languages))
-    where = ["--store", given.store] if given.store else ["--memory"]
+    options = ["--backend", given.backend]
+    options += ["--store", given.store] if given.store else ["--memory"]
     program = pathlib.Path(given.program).resolve()
-    with peers.broker(program, "--backend", given.backend, *where) as (_, namesrv, _):
-        well = check(namesrv, given.only, languages)
+    with tempfile.TemporaryDirectory(prefix="certificates-") as folder:
+        if given.tls:
+            options += peers.encrypt(pathlib.Path(folder))
+        with peers.broker(program, *options) as (_, namesrv, _):
+            well = check(namesrv, given.only, languages)
     sys.exit(not well)
 
 

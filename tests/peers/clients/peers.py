@@ -36,12 +36,39 @@ def build():
         raise SystemExit(told.stderr)
 
 
+# What all of Java's clients are started with, besides.
+JAVA_OPTIONS = []
+
+
 def java(home, main, *arguments, options=()):
     """The command that runs `main`; logs and offsets of the client go to `home`."""
+    options = [*JAVA_OPTIONS, *options]
     return [
         "java", f"-Duser.home={home}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *options,
         "-cp", f"{CLASSES}:{JARS}/*", main, *arguments,
     ]
+
+
+def encrypt(folder):
+    """Certificates for both sides, in `folder`; Java's clients use theirs from now on. The options
+    of a broker that takes nobody else."""
+    def openssl(*arguments):
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=Own")
+    (folder / "names").write_text("subjectAltName=IP:127.0.0.1\n")
+    for who in ("broker", "client"):
+        openssl("req", *key, "-keyout", f"{who}.key", "-out", f"{who}.csr", "-subj", f"/CN={who}")
+        openssl("x509", "-req", "-in", f"{who}.csr", "-CA", "ca.pem", "-CAkey", "ca.key",
+                "-CAcreateserial", "-extfile", "names", "-out", f"{who}.pem")
+    JAVA_OPTIONS.extend([
+        "-Dtls.enable=true", "-Dtls.test.mode.enable=false", "-Dtls.client.authServer=true",
+        f"-Dtls.client.trustCertPath={folder}/ca.pem",
+        f"-Dtls.client.certPath={folder}/client.pem", f"-Dtls.client.keyPath={folder}/client.key",
+    ])
+    return ["--tls", "enforcing", "--tls-certificate", f"{folder}/broker.pem",
+            "--tls-key", f"{folder}/broker.key", "--tls-client-ca", f"{folder}/ca.pem"]
 
 
 def environment(home):

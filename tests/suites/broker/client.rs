@@ -149,6 +149,12 @@ impl Client {
         self.stream.write_all(bytes).is_err() || self.gets_closed()
     }
 
+    /// Whether the broker closes the connection when it gets these bytes, whatever it says before.
+    pub(crate) fn gets_ended_after(mut self, bytes: &[u8]) -> bool {
+        let mut answer = Vec::new();
+        self.stream.write_all(bytes).is_err() || self.stream.read_to_end(&mut answer).is_ok()
+    }
+
     /// Whether the broker closes the connection when it ends within these bytes.
     pub(crate) fn gets_closed_within(mut self, bytes: &[u8]) -> bool {
         self.stream.write_all(bytes).unwrap();

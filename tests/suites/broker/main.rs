@@ -2,7 +2,9 @@
 
 extern crate alloc;
 
+mod apart;
 mod client;
+mod security;
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +18,8 @@ use client::Client;
 
 turbopump_tests::on_every_runtime![
     a_message_is_sent_and_pulled,
-    a_hundred_brokers_are_apart,
+    u10_a_hundred_brokers_are_apart,
+    u10_clients_are_told_the_address_that_is_advertised,
     delays_are_over_when_the_clock_says_so,
     faults_are_played_and_requests_written_down,
     long_frames_and_long_answers_pass,
@@ -60,7 +63,7 @@ async fn a_message_is_sent_and_pulled<B: Backend>(backend: B) {
     broker.shutdown().await;
 }
 
-async fn a_hundred_brokers_are_apart<B: Backend>(backend: B) {
+async fn u10_a_hundred_brokers_are_apart<B: Backend>(backend: B) {
     let mut brokers = Vec::new();
     for _ in 0..100 {
         brokers.push(start(backend.clone()).await);
@@ -81,6 +84,23 @@ async fn a_hundred_brokers_are_apart<B: Backend>(backend: B) {
     for broker in brokers {
         broker.shutdown().await;
     }
+}
+
+async fn u10_clients_are_told_the_address_that_is_advertised<B: Backend>(backend: B) {
+    let mut config = BrokerConfig::default();
+    config.advertised = Some(([10, 1, 2, 3], 10_911).into());
+    let broker = EmbeddedBroker::start(backend.clone(), config).await.unwrap();
+    let (address, name_server) = (broker.address(), broker.name_server_address());
+    assert!(address.ip().is_loopback());
+    beside(&backend, move || {
+        // Found where it listens, whatever it says.
+        let mut client = Client::connect(address);
+        assert_eq!(client.produce("Orders", 0, b"hello", "").code, 0);
+        let route = Client::connect(name_server).ask(105, &[("topic", "Orders")], b"");
+        let route = String::from_utf8(route.body).unwrap();
+        assert!(route.contains("10.1.2.3:10911") && !route.contains("127.0.0.1"), "{route}");
+    })
+    .await;
 }
 
 async fn delays_are_over_when_the_clock_says_so<B: Backend>(backend: B) {

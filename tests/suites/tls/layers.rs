@@ -17,8 +17,8 @@ use turbopump_std::net::{
 };
 use turbopump_tests::on_every_backend;
 
-use crate::certificates::{Authority, client, server};
 use crate::sockets::{secured, soon};
+use turbopump_tests::certificates::{Authority, client, server};
 
 on_every_backend![
     pooled_connections_are_secured_and_used_again,

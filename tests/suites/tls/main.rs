@@ -5,7 +5,6 @@
 
 extern crate alloc;
 
-mod certificates;
 mod layers;
 mod memory;
 mod pipe;

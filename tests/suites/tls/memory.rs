@@ -10,8 +10,8 @@ use smol::future::{block_on, poll_fn, zip};
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use turbopump_std::net::tls::{TlsError, TlsReader, TlsWriter};
 
-use crate::certificates::{Authority, server, trusting};
 use crate::pipe::{Habits, PipeReader, PipeWriter, SINGLE_BYTES, SMOOTH, connection};
+use turbopump_tests::certificates::{Authority, server, trusting};
 
 type Halves = (TlsReader<PipeReader>, TlsWriter<PipeWriter>);
 

@@ -11,8 +11,8 @@ use turbopump_std::net::tls::{
     TlsServer,
 };
 
-use crate::certificates::{Authority, Purpose, Validity, client};
 use crate::pipe::{SMOOTH, connection};
+use turbopump_tests::certificates::{Authority, Purpose, Validity, client};
 
 /// A folder of its own for a test, gone with it.
 struct Folder(PathBuf);

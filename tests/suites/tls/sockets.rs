@@ -17,7 +17,7 @@ use turbopump_std::net::tls::{
 };
 use turbopump_tests::on_every_backend;
 
-use crate::certificates::{Authority, Purpose, Validity, client, server, trusting};
+use turbopump_tests::certificates::{Authority, Purpose, Validity, client, server, trusting};
 
 on_every_backend![
     anonymous_clients_may_be_allowed,
@@ -134,7 +134,7 @@ async fn other_authorities_are_refused<B: Backend>(backend: B) {
 
     // Somebody who only calls himself as the right one.
     let pretender = Authority::new("ours");
-    let server = crate::certificates::server(pretender.server(&["broker.example"]));
+    let server = turbopump_tests::certificates::server(pretender.server(&["broker.example"]));
     let (near, _) = faults(&backend, &trusting(&ours), "broker.example", &server).await;
     let near = fault(near);
     assert!(

@@ -6,21 +6,30 @@ use core::time::Duration;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use turbopump::runtime::backend::Endpoint;
 use turbopump::runtime::broker::{BrokerConfig, FlushPolicy, StoreConfig};
+use turbopump::runtime::net::tls::{ClientSettings, Material, TlsClient};
 
-use crate::arguments::{BackendName, MonitorAddress};
+use super::security::{TlsArguments, users};
+use crate::arguments::{AddressOrOff, BackendName};
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct BrokerArguments {
-    /// Where the name server listens (port 0: any that is free).
+    /// Where the name server listens (port 0: any that is free), or `off`.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9876")]
-    pub(crate) namesrv: SocketAddr,
+    pub(crate) namesrv: AddressOrOff,
     /// Where the broker listens (port 0: any that is free).
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:10911")]
     pub(crate) listen: SocketAddr,
     /// What clients are told to connect to. By default where the broker listens.
     #[arg(long, value_name = "ADDR")]
     pub(crate) advertise: Option<SocketAddr>,
+    /// Registers at this name server that stands apart, `HOST:PORT`; several by `;`.
+    #[arg(long, value_name = "ADDR", value_delimiter = ';')]
+    pub(crate) register: Vec<Endpoint>,
+    /// Registers by TLS, and trusts the CA in this file.
+    #[arg(long, value_name = "FILE", requires = "register")]
+    pub(crate) register_ca: Option<PathBuf>,
     /// Keeps messages in this folder, which is made if it is not there.
     #[arg(long, value_name = "DIR", conflicts_with = "memory")]
     pub(crate) store: Option<PathBuf>,
@@ -49,6 +58,12 @@ pub(crate) struct BrokerArguments {
     /// Refuses messages to topics that nobody has created.
     #[arg(long)]
     pub(crate) no_auto_create: bool,
+    #[command(flatten)]
+    pub(crate) tls: TlsArguments,
+    /// Serves only requests that are signed by one of the users in this file, which has one
+    /// `ACCESS_KEY:SECRET_KEY` a line.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) users: Option<PathBuf>,
     /// Time between two looks at open transactions, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 30_000)]
     #[arg(value_parser = clap::value_parser!(u64).range(10..))]
@@ -61,7 +76,7 @@ pub(crate) struct BrokerArguments {
     pub(crate) backend: BackendName,
     /// Where the monitor listens, `HOST:PORT` (port 0: any that is free), or `off`.
     #[arg(long, value_name = "ADDR", default_value = "off")]
-    pub(crate) monitor: MonitorAddress,
+    pub(crate) monitor: AddressOrOff,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -78,8 +93,25 @@ impl BrokerArguments {
     pub(crate) fn config(&self) -> Result<BrokerConfig, Box<dyn Error>> {
         let mut config = BrokerConfig::default();
         config.listen = self.listen;
-        config.name_server = Some(self.namesrv);
+        config.name_server = self.namesrv.0;
         config.advertised = self.advertise;
+        if self.listen.ip().is_unspecified() && self.advertise.is_none() {
+            return Err(format!(
+                "clients can't be told to connect to {}: say under which address they reach it, \
+                 --advertise IP:PORT",
+                self.listen
+            )
+            .into());
+        }
+        config.register_at.clone_from(&self.register);
+        if let Some(file) = &self.register_ca {
+            let settings = ClientSettings::new().trust(Material::file(file));
+            config.register_tls = Some(TlsClient::new(settings)?);
+        }
+        config.tls = self.tls.config()?;
+        if let Some(file) = &self.users {
+            config.users = users(file)?;
+        }
         config.cluster_name.clone_from(&self.cluster);
         config.broker_name.clone_from(&self.name);
         config.auto_create_topics = !self.no_auto_create;
@@ -97,4 +129,19 @@ impl BrokerArguments {
         }
         Ok(config)
     }
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct NamesrvArguments {
+    /// Where it listens (port 0: any that is free).
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9876")]
+    pub(crate) listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) tls: TlsArguments,
+    /// The runtime.
+    #[arg(long, value_enum, default_value_t = BackendName::Tokio)]
+    pub(crate) backend: BackendName,
+    /// Where the monitor listens, `HOST:PORT` (port 0: any that is free), or `off`.
+    #[arg(long, value_name = "ADDR", default_value = "off")]
+    pub(crate) monitor: AddressOrOff,
 }

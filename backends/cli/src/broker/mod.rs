@@ -1,6 +1,8 @@
 //! `turbopump broker`: a broker and a name server until somebody stops them.
 
 mod arguments;
+mod namesrv;
+mod security;
 mod watching;
 
 use alloc::sync::Arc;
@@ -18,7 +20,8 @@ use crate::arguments::BackendName;
 use crate::exit::Ended;
 use crate::switch::{Switch, stop_at_ctrl_c};
 
-pub(crate) use arguments::BrokerArguments;
+pub(crate) use arguments::{BrokerArguments, NamesrvArguments};
+pub(crate) use namesrv::run as run_namesrv;
 
 /// How often it is looked for something worth knowing.
 const NOTICES_EVERY: Duration = Duration::from_millis(500);
@@ -59,13 +62,10 @@ async fn serve<B: Backend>(
 ) -> Result<Ended, Box<dyn Error>> {
     let broker = EmbeddedBroker::start(backend.clone(), arguments.config()?).await?;
     let (name_server, address) = (broker.name_server_address(), broker.address());
-    for address in [name_server, address] {
-        if !address.ip().is_loopback() {
-            eprintln!(
-                "turbopump: WARNING: {address} can be reached from other machines, by anybody: \
-                 there is no TLS, and nobody has to sign"
-            );
-        }
+    let mut addresses = vec![name_server, address];
+    addresses.dedup();
+    for address in addresses {
+        arguments.tls.warn(address, arguments.users.is_some());
     }
     let monitor = watching::start(backend.clone(), arguments, &broker).await?;
     // Whoever waits for this line may have closed the pipe: the broker runs all the same.

@@ -67,6 +67,20 @@ pub enum Notice {
         /// What is wrong with it.
         error: turbopump_core::frame::FrameError,
     },
+    /// A connection could not be encrypted, or was not though it had to be, and was closed.
+    Insecure {
+        /// From where.
+        peer: core::net::SocketAddr,
+        /// Why.
+        reason: String,
+    },
+    /// A name server that stands apart knows this broker now, or does not any more.
+    Registered {
+        /// Which.
+        name_server: String,
+        /// Why it does not.
+        failure: Option<String>,
+    },
     /// Messages were found on disk, and what was lost.
     Recovered {
         /// What was found.
@@ -92,6 +106,14 @@ impl fmt::Display for Notice {
             Self::MalformedFrame { peer, error } => {
                 write!(f, "{peer} has sent something else than a frame, and was closed: {error}")
             }
+            Self::Insecure { peer, reason } => write!(f, "{peer} was closed: {reason}"),
+            Self::Registered { name_server, failure: None } => {
+                write!(f, "registered at the name server {name_server}")
+            }
+            Self::Registered { name_server, failure: Some(reason) } => write!(
+                f,
+                "not registered at the name server {name_server}, and trying again: {reason}"
+            ),
             Self::Recovered { recovery } => write!(f, "the store: {recovery}"),
             Self::StoreFailed { reason, is_final: false } => {
                 write!(f, "messages were refused, because they can't be stored: {reason}")

@@ -12,6 +12,9 @@ pub struct Counts {
     pub connections_closed: u64,
     /// Connections that were one too many.
     pub connections_refused: u64,
+    /// Connections that were closed because they could not be encrypted, or were not though they
+    /// had to be.
+    pub connections_insecure: u64,
     /// Frames that were handled.
     pub frames: u64,
     /// Connections that sent something that is no frame, and were closed.
@@ -56,6 +59,10 @@ pub struct Counts {
     pub subscriptions_differ: u64,
     /// Producers that were asked about a transaction.
     pub transactions_checked: u64,
+    /// Times that a name server which stands apart came to know this broker.
+    pub registrations: u64,
+    /// Times that one did not any more.
+    pub registration_failures: u64,
     /// Groups of messages that could not be stored.
     pub store_failures: u64,
     /// Reads from disk that failed.

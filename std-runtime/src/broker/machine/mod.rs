@@ -283,6 +283,14 @@ impl Broker {
         outcome.map(|()| consumed)
     }
 
+    /// A connection can't be let in, because it is not encrypted as it has to be.
+    pub fn handle_insecure(&mut self, id: SessionId, reason: &str) {
+        self.counts.connections_insecure += 1;
+        if let Some(peer) = self.sessions.get(id).map(|session| session.peer) {
+            self.note(Notice::Insecure { peer, reason: reason.into() });
+        }
+    }
+
     /// A connection is gone.
     pub fn handle_closed(&mut self, now: Now, id: SessionId, _reason: CloseReason) {
         if let Some(session) = self.sessions.close(id) {

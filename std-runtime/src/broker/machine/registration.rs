@@ -20,8 +20,8 @@ use turbopump_core::rocketmq::wire::header::{
 };
 use turbopump_core::rocketmq::wire::json::{Dialect, Text};
 
-use super::Broker;
 use super::topics::Topic;
+use super::{Broker, Notice};
 use crate::broker::answers::json;
 use crate::broker::name_server::registration::body_crc;
 
@@ -94,6 +94,15 @@ fn frame(
 }
 
 impl Broker {
+    /// A name server knows this broker, or does not, for a reason.
+    pub fn handle_registered(&mut self, name_server: String, failure: Option<String>) {
+        match failure {
+            None => self.counts.registrations += 1,
+            Some(_) => self.counts.registration_failures += 1,
+        }
+        self.note(Notice::Registered { name_server, failure });
+    }
+
     /// What this broker tells a name server that stands apart.
     #[must_use]
     pub fn registration(&self) -> Registration {

@@ -128,6 +128,8 @@ families! {
     OPENED Counter "turbopump_broker_connections_opened_total" "Connections that were accepted.";
     REFUSED Counter "turbopump_broker_connections_refused_total"
         "Connections that were closed at once, because there were too many.";
+    INSECURE Counter "turbopump_broker_connections_insecure_total"
+        "Connections that were closed because of TLS.";
     CONNECTIONS Gauge "turbopump_broker_connections" "Connections that are open.";
     FRAMES Counter "turbopump_broker_frames_total" "Frames that were handled.";
     MALFORMED Counter "turbopump_broker_frames_malformed_total"
@@ -148,6 +150,8 @@ families! {
     DELAYED Counter "turbopump_broker_messages_delayed_total" "Messages whose delay is over.";
     TRANSACTIONS Counter "turbopump_broker_transactions_total"
         "Transactions, by what became of them.";
+    REGISTRATIONS Counter "turbopump_broker_registrations_total"
+        "Times that a name server came to know this broker, or did not any more, by outcome.";
     FAILURES Counter "turbopump_broker_store_failures_total"
         "Groups of messages that could not be written, and reads that failed, by operation.";
     WRITABLE Gauge "turbopump_broker_store_writable" "1 while messages can be stored.";
@@ -176,6 +180,7 @@ impl Source for BrokerStats {
         for (descriptor, value) in [
             (&OPENED, counts.connections_opened),
             (&REFUSED, counts.connections_refused),
+            (&INSECURE, counts.connections_insecure),
             (&FRAMES, counts.frames),
             (&MALFORMED, counts.frames_malformed),
             (&STORED, counts.messages_stored),
@@ -204,6 +209,11 @@ impl Source for BrokerStats {
             ("checked", counts.transactions_checked),
         ] {
             samples.counter(&TRANSACTIONS, &[("outcome", outcome)], value)?;
+        }
+        for (outcome, value) in
+            [("registered", counts.registrations), ("failed", counts.registration_failures)]
+        {
+            samples.counter(&REGISTRATIONS, &[("outcome", outcome)], value)?;
         }
         for (operation, value) in [("write", counts.store_failures), ("read", counts.read_failures)]
         {

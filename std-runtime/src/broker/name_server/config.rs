@@ -1,11 +1,21 @@
 //! How a name server that stands apart is set.
 
+use core::net::SocketAddr;
 use core::time::Duration;
 
+use crate::broker::config::LOOPBACK;
+#[cfg(feature = "tls")]
+use crate::broker::config::TlsConfig;
+
 /// The settings of a name server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct NameServerConfig {
+    /// Where it listens; a free port of this machine by default.
+    pub listen: SocketAddr,
+    /// How connections are encrypted; not at all by default.
+    #[cfg(feature = "tls")]
+    pub tls: Option<TlsConfig>,
     /// Connections at one time; 4,096. More are closed at once.
     pub connections_max: usize,
     /// The longest frame, its length included, and the longest body once it is inflated; 16 MiB.
@@ -13,6 +23,8 @@ pub struct NameServerConfig {
     /// Answers of one connection that its peer has not read; 8 MiB. Nothing more is read from it
     /// until it has.
     pub unread_bytes_max: usize,
+    /// Long frames that are being received, over all connections, in bytes; 64 MiB.
+    pub receiving_bytes_max: usize,
     /// Brokers, masters and slaves; 1,024.
     pub brokers_max: usize,
     /// Topics of each broker, one by one; 262,144.
@@ -27,9 +39,13 @@ pub struct NameServerConfig {
 impl Default for NameServerConfig {
     fn default() -> Self {
         Self {
+            listen: LOOPBACK,
+            #[cfg(feature = "tls")]
+            tls: None,
             connections_max: 4_096,
             frame_bytes_max: 16 << 20,
             unread_bytes_max: 8 << 20,
+            receiving_bytes_max: 64 << 20,
             brokers_max: 1_024,
             routes_max: 262_144,
             heartbeat_timeout: Duration::from_secs(120),

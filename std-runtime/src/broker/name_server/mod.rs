@@ -9,6 +9,7 @@
 //! | `registration` | how registrations are read |
 //! | `registry` | which brokers and topics there are, and for how long |
 //! | `route` | how routes are written |
+//! | `stats` | under which names its numbers are known |
 //! | `kv` | what administrators may keep here |
 
 mod config;
@@ -17,6 +18,7 @@ pub(in crate::broker) mod registration;
 mod registry;
 pub(in crate::broker) mod requests;
 pub(in crate::broker) mod route;
+mod stats;
 #[cfg(test)]
 mod tests;
 
@@ -37,6 +39,7 @@ use kv::KvConfig;
 use registry::Registry;
 
 pub use config::NameServerConfig;
+pub use stats::NameServerStats;
 
 /// Counts since the name server was started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,6 +53,9 @@ pub struct NameServerCounts {
     pub connections_refused: u64,
     /// Connections that said nothing for too long.
     pub connections_idle: u64,
+    /// Connections that were closed because they could not be encrypted, or were not though they
+    /// had to be.
+    pub connections_insecure: u64,
     /// Frames that were handled.
     pub frames: u64,
     /// Connections that sent something that is no frame, and were closed.
@@ -167,6 +173,11 @@ impl NameServer {
             }
         }
         Ok(consumed)
+    }
+
+    /// A connection can't be let in, because it is not encrypted as it has to be.
+    pub const fn handle_insecure(&mut self) {
+        self.counts.connections_insecure += 1;
     }
 
     /// A connection is gone, and so are the brokers that were registered by it.

@@ -6,6 +6,7 @@
 
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicUsize, Ordering};
+use core::time::Duration;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use alloc::sync::Arc;
@@ -37,6 +38,8 @@ pub trait Served: Send + 'static {
     /// What is wrong with the bytes: the connection is closed.
     fn handle_bytes(&mut self, now: Now, id: SessionId, window: &[u8])
     -> Result<usize, FrameError>;
+    /// A connection can't be let in, because it is not encrypted as it has to be.
+    fn handle_insecure(&mut self, id: SessionId, reason: &str);
     /// A connection is gone.
     fn handle_closed(&mut self, now: Now, id: SessionId, reason: CloseReason);
     /// Does what is due.
@@ -53,6 +56,12 @@ pub trait Served: Send + 'static {
     fn poll_timeout(&self) -> Option<Instant>;
     /// The longest frame.
     fn frame_bytes_max(&self) -> usize;
+    /// Connections without a word for so long are closed.
+    fn idle_max(&self) -> Duration;
+    /// Grows with each change that name servers are to be told.
+    fn registration_version(&self) -> u64 {
+        0
+    }
     /// Whether something is to be written to a store.
     fn has_write(&self) -> bool {
         false
@@ -77,6 +86,8 @@ pub(super) struct Hub<M> {
     /// The store's thread that reads waits for work.
     pub(super) reader_sleeps: bool,
     pub(super) is_over: bool,
+    /// What those who register were called for.
+    registered_version: u64,
     /// Bytes of long frames that are being received.
     claimed_bytes: Arc<AtomicUsize>,
     claimed_bytes_max: usize,
@@ -91,10 +102,13 @@ pub(super) struct Common<M> {
     pub(super) writes: Condvar,
     /// For the store's thread that reads.
     pub(super) reads: Condvar,
+    /// Rung when name servers are to be told something, one for each of them.
+    pub(super) registrars: Vec<Bell>,
 }
 
 impl<M: Served> Common<M> {
-    pub(super) fn new(machine: M, claimed_bytes_max: usize) -> Self {
+    pub(super) fn new(machine: M, claimed_bytes_max: usize, registrars: usize) -> Self {
+        let registered_version = machine.registration_version();
         let hub = Hub {
             machine,
             turn: None,
@@ -104,6 +118,7 @@ impl<M: Served> Common<M> {
             writer_sleeps: false,
             reader_sleeps: false,
             is_over: false,
+            registered_version,
             claimed_bytes: Arc::default(),
             claimed_bytes_max,
         };
@@ -112,6 +127,7 @@ impl<M: Served> Common<M> {
             bell: Bell::default(),
             writes: Condvar::new(),
             reads: Condvar::new(),
+            registrars: (0..registrars).map(|_| Bell::default()).collect(),
         }
     }
 
@@ -154,7 +170,13 @@ impl<M: Served> Common<M> {
         // Calling once is enough.
         hub.writer_sleeps &= !has_write;
         hub.reader_sleeps &= !has_read;
+        let version = hub.machine.registration_version();
+        let is_news = version != hub.registered_version;
+        hub.registered_version = version;
         drop(hub);
+        if is_news {
+            self.registrars.iter().for_each(Bell::ring);
+        }
         if is_early {
             self.bell.ring();
         }

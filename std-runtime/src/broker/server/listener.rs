@@ -16,9 +16,13 @@ use turbopump_core::link::CloseReason;
 use turbopump_core::time::Clock;
 
 use super::clock::ServerClock;
+#[cfg(feature = "tls")]
+use super::entrance::{Entered, enter};
 use super::hub::{Common, Door, Served, WINDOW_BYTES};
 use crate::backend::{Backend, SocketOptions};
 use crate::bell::Rung;
+#[cfg(feature = "tls")]
+use crate::broker::config::TlsConfig;
 use crate::end::End;
 use crate::net::FuturesIo;
 use crate::tasks::kinds;
@@ -32,6 +36,8 @@ pub(super) struct Serving<M, B: Backend> {
     pub(super) common: Arc<Common<M>>,
     pub(super) clock: ServerClock<B>,
     pub(super) end: Arc<End>,
+    #[cfg(feature = "tls")]
+    pub(super) tls: Option<TlsConfig>,
 }
 
 impl<M: Served, B: Backend> Serving<M, B> {
@@ -81,12 +87,35 @@ impl<M: Served, B: Backend> Serving<M, B> {
             let _ticket = ticket;
             // The whole of it, not its fields one by one: dropping it is what counts.
             let session = &mut session;
-            let mut window: Box<[u8]> = vec![0; WINDOW_BYTES].into_boxed_slice();
-            let (reader, writer) = (FuturesIo(reader), FuturesIo(writer));
-            let (limits, door) = (LinkLimits::default(), &session.door);
-            let link = run_link(door, reader, writer, &mut window, &session.clock, &limits);
-            session.ended = this.end.unless_over(link).await.is_some();
+            let run = this.run(session, reader, writer);
+            let ended = this.end.unless_over(run).await;
+            session.ended = ended.unwrap_or_default();
         });
+    }
+
+    /// Lets a connection in and drives it to its end; whether its machine knows that it has ended.
+    async fn run<R, W>(&self, session: &Session<M, B>, reader: R, writer: W) -> bool
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            let silent_max = self.common.lock().machine.idle_max();
+            match enter(&self.backend, tls, (reader, writer), silent_max).await {
+                Entered::Plain(reader, writer) => session.drive(reader, writer).await,
+                Entered::Secured(reader, writer) => session.drive(reader, writer).await,
+                Entered::Silent => return false,
+                Entered::Refused(reason) => {
+                    let id = session.door.id;
+                    self.common.with_machine(|machine| machine.handle_insecure(id, &reason));
+                    return false;
+                }
+            }
+            return true;
+        }
+        session.drive(reader, writer).await;
+        true
     }
 
     /// Runs the machine's timers in a task of its own, until the end.
@@ -123,6 +152,19 @@ struct Session<M: Served, B: Backend> {
     door: Door<M>,
     clock: ServerClock<B>,
     ended: bool,
+}
+
+impl<M: Served, B: Backend> Session<M, B> {
+    async fn drive<R, W>(&self, reader: R, writer: W)
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        let mut window: Box<[u8]> = vec![0; WINDOW_BYTES].into_boxed_slice();
+        let (reader, writer) = (FuturesIo(reader), FuturesIo(writer));
+        let limits = LinkLimits::default();
+        run_link(&self.door, reader, writer, &mut window, &self.clock, &limits).await;
+    }
 }
 
 impl<M: Served, B: Backend> Drop for Session<M, B> {

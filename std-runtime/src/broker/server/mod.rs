@@ -1,8 +1,12 @@
 //! A broker that runs: the machine, its connections, its clock and its store.
 
 mod clock;
+#[cfg(feature = "tls")]
+mod entrance;
 mod hub;
 mod listener;
+mod name_server;
+mod registrar;
 mod store_thread;
 
 use core::fmt;
@@ -26,6 +30,7 @@ use crate::backend::Backend;
 use crate::end::End;
 
 pub use hub::Served;
+pub use name_server::EmbeddedNameServer;
 
 use clock::ServerClock;
 use hub::Common;
@@ -43,6 +48,10 @@ impl Served for Broker {
         window: &[u8],
     ) -> Result<usize, FrameError> {
         self.handle_bytes(now, id, window)
+    }
+
+    fn handle_insecure(&mut self, id: SessionId, reason: &str) {
+        self.handle_insecure(id, reason);
     }
 
     fn handle_closed(&mut self, now: Now, id: SessionId, reason: CloseReason) {
@@ -75,6 +84,14 @@ impl Served for Broker {
 
     fn frame_bytes_max(&self) -> usize {
         self.config().limits.frame_bytes_max
+    }
+
+    fn idle_max(&self) -> Duration {
+        self.config().limits.idle_max
+    }
+
+    fn registration_version(&self) -> u64 {
+        self.registration_version()
     }
 
     fn has_write(&self) -> bool {
@@ -127,8 +144,11 @@ impl<B: Backend> EmbeddedBroker<B> {
     /// Whatever was started ends when the future is dropped.
     pub async fn start(backend: B, config: BrokerConfig) -> io::Result<Self> {
         let (listen, name_server) = (config.listen, config.name_server);
+        let registrars = config.register_at.len();
         let receiving_bytes_max = config.limits.receiving_bytes_max;
         let retention = config.retention;
+        #[cfg(feature = "tls")]
+        let tls = config.tls.clone();
         let clock = ServerClock::new(backend.clone());
         let (machine, store) = match config.store.clone() {
             None => (Broker::new(config, listen, false, clock.now()), None),
@@ -140,9 +160,11 @@ impl<B: Backend> EmbeddedBroker<B> {
         };
         let serving = Arc::new(Serving {
             backend,
-            common: Arc::new(Common::new(machine, receiving_bytes_max)),
+            common: Arc::new(Common::new(machine, receiving_bytes_max, registrars)),
             clock,
             end: Arc::new(End::default()),
+            #[cfg(feature = "tls")]
+            tls,
         });
         if let Some((store, flush)) = store {
             store_thread::start(&serving, store, flush, retention)?;
@@ -155,6 +177,7 @@ impl<B: Backend> EmbeddedBroker<B> {
             broker.name_server = Some(broker.serving.listen(at).await?);
         }
         broker.serving.run_clock();
+        registrar::start(&broker.serving);
         Ok(broker)
     }
 

@@ -8,29 +8,35 @@ use turbopump_std::net::tls::{
     ClientSettings, Identity, Material, ServerSettings, TlsClient, TlsServer,
 };
 
-pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
+/// A CA of its own, with its key.
+pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    pub(crate) fn new(name: &str) -> Self {
+    /// A CA with this name.
+    pub fn new(name: &str) -> Self {
         let mut params = CertificateParams::new([]).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    pub(crate) fn pem(&self) -> Material {
+    /// Its certificate, as PEM.
+    pub fn pem(&self) -> Material {
         Material::bytes(self.0.pem().into_bytes())
     }
 
-    pub(crate) fn pem_text(&self) -> String {
+    /// The same as text.
+    pub fn pem_text(&self) -> String {
         self.0.pem()
     }
 
-    pub(crate) fn der(&self) -> Material {
+    /// Its certificate, as DER.
+    pub fn der(&self) -> Material {
         Material::bytes(self.0.der().to_vec())
     }
 
-    pub(crate) fn issue(&self, names: &[&str], valid: Validity, purpose: Purpose) -> Issued {
+    /// A certificate and its key.
+    pub fn issue(&self, names: &[&str], valid: Validity, purpose: Purpose) -> Issued {
         let names: Vec<_> = names.iter().map(ToString::to_string).collect();
         let mut params = CertificateParams::new(names).unwrap();
         (params.not_before, params.not_after) = match valid {
@@ -52,44 +58,60 @@ impl Authority {
         }
     }
 
-    pub(crate) fn server(&self, names: &[&str]) -> Identity {
+    /// A server's certificate that is good now.
+    pub fn server(&self, names: &[&str]) -> Identity {
         self.issue(names, Validity::Now, Purpose::Server).pem()
     }
 
-    pub(crate) fn client(&self) -> Identity {
+    /// A client's.
+    pub fn client(&self) -> Identity {
         self.issue(&["client.example"], Validity::Now, Purpose::Client).pem()
     }
 }
 
-#[derive(Clone, Copy)]
-pub(crate) enum Validity {
+/// When a certificate is good.
+#[derive(Clone, Copy, Debug)]
+pub enum Validity {
+    /// Now.
     Now,
+    /// In the past.
     Past,
+    /// Not yet.
     Future,
 }
 
-#[derive(Clone, Copy)]
-pub(crate) enum Purpose {
+/// What a certificate is for.
+#[derive(Clone, Copy, Debug)]
+pub enum Purpose {
+    /// To be connected to.
     Server,
+    /// To connect.
     Client,
 }
 
-pub(crate) struct Issued {
-    pub(crate) chain_pem: String,
-    pub(crate) chain_der: Vec<u8>,
-    pub(crate) key_pem: String,
-    pub(crate) key_der: Vec<u8>,
+/// A certificate and its key, in both forms.
+pub struct Issued {
+    /// The certificate, as PEM.
+    pub chain_pem: String,
+    /// The certificate, as DER.
+    pub chain_der: Vec<u8>,
+    /// The key, as PEM.
+    pub key_pem: String,
+    /// The key, as DER.
+    pub key_der: Vec<u8>,
 }
 
 impl Issued {
-    pub(crate) fn pem(&self) -> Identity {
+    /// Who it is, from PEM.
+    pub fn pem(&self) -> Identity {
         Identity::new(
             Material::bytes(self.chain_pem.clone().into_bytes()),
             Material::bytes(self.key_pem.clone().into_bytes()),
         )
     }
 
-    pub(crate) fn der(&self) -> Identity {
+    /// Who it is, from DER.
+    pub fn der(&self) -> Identity {
         Identity::new(
             Material::bytes(self.chain_der.clone()),
             Material::bytes(self.key_der.clone()),
@@ -97,15 +119,17 @@ impl Issued {
     }
 }
 
-pub(crate) fn client(settings: ClientSettings) -> TlsClient {
+/// A client with these settings.
+pub fn client(settings: ClientSettings) -> TlsClient {
     TlsClient::new(settings).unwrap()
 }
 
 /// A client that trusts `authority` alone.
-pub(crate) fn trusting(authority: &Authority) -> TlsClient {
+pub fn trusting(authority: &Authority) -> TlsClient {
     client(ClientSettings::new().trust(authority.pem()))
 }
 
-pub(crate) fn server(identity: Identity) -> TlsServer {
+/// A server that takes any client.
+pub fn server(identity: Identity) -> TlsServer {
     TlsServer::new(ServerSettings::new(identity)).unwrap()
 }
