@@ -84,6 +84,11 @@ impl Log {
         }
     }
 
+    /// With a disk that has everything from `start` to `end`.
+    pub(super) fn on_disk(start: u64, end: u64) -> Self {
+        Self { start, ..Self::new(end, true) }
+    }
+
     /// Where the next message goes.
     pub(super) fn end(&self) -> u64 {
         self.tail_position + self.tail.len() as u64

@@ -561,8 +561,7 @@ impl Broker {
 
     /// All records that there are were taken: the log goes from `start` to `end`.
     pub fn handle_recovered(&mut self, now: Now, start: u64, end: u64) {
-        self.log = Log::new(end, true);
-        self.log.begin_at(start);
+        self.log = Log::on_disk(start, end);
         self.stored = end;
         let mut delays = core::mem::take(&mut self.state.delays);
         delays.iter_mut().for_each(|delay| delay.stored = delay.offset);

@@ -17,6 +17,8 @@ fn everything_is_there_after_a_restart() {
     for _ in 0..3 {
         kit.restart();
         let client = kit.connect();
+        // What is on disk counts, for whoever looks and for what goes away.
+        assert_eq!(kit.broker.stats().log_bytes, kit.broker.end());
         assert_eq!(kit.ask(client, 14, &OF_GROUP, b"").number("offset"), 6);
         assert_eq!(kit.pull(client, "g", "Orders", 1, 8).bodies(), ["8", "9"]);
         let topic = kit.broker.topics.by_name("Orders").unwrap();
