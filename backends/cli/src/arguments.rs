@@ -29,11 +29,11 @@ pub(crate) enum Command {
     /// Brokers register at it: `turbopump broker --register`, and Apache's. Once it is ready it
     /// prints one line with its address on standard output; SIGTERM and Ctrl-C stop it.
     Namesrv(Box<NamesrvArguments>),
-    /// Sends real lines through everything there is, and checks each one at the other end.
+    /// Sends real lines through a broker of its own, and checks each one at the other end.
     ///
-    /// Lines go through pooled buffers, a batch sender and a compressed, multiplexed connection
-    /// from a pool to a collector on the loopback interface, there through a batch receiver to a
-    /// batch store on disk. Each is checked when it arrives and again when it is read from disk.
+    /// Lines go through pooled buffers and batch senders to an embedded broker on disk, by the wire
+    /// as any client's; from there they are pulled, and checked by a batch receiver. Then the
+    /// broker is started again, and everything that it has found on disk is checked once more.
     /// Ends with 0 where nothing was lost, duplicated or out of order, else with 1.
     Demo(Box<DemoArguments>),
     /// Makes a report of a run: plots, and what limits it, fails or is slow.
@@ -80,14 +80,14 @@ pub(crate) struct DemoArguments {
     #[arg(long, value_name = "N", default_value_t = 500)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) batch: u32,
-    /// Lanes: messages of one key stay in one, lanes don't wait for each other.
+    /// Lanes, each with a queue: messages of one key stay in one, lanes don't wait for each other.
     #[arg(long, value_name = "N", default_value_t = 4)]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) lanes: u16,
     /// At most this many messages a second.
     #[arg(long, value_name = "N")]
     pub(crate) rate: Option<u32>,
-    /// Where the store writes. By default a folder that is removed afterwards.
+    /// Where the broker writes. By default a folder that is removed afterwards.
     #[arg(long, value_name = "DIR")]
     pub(crate) store: Option<PathBuf>,
     /// Appends the numbers of each second to this file, as a line of JSON, for `turbopump report`.
@@ -102,7 +102,7 @@ pub(crate) struct DemoArguments {
     /// Alert rules in TOML, in place of the built-in ones.
     #[arg(long, value_name = "FILE")]
     pub(crate) rules: Option<PathBuf>,
-    /// Takes the collector away after SECONDS, for FOR seconds, to show what happens then.
+    /// Takes the broker away after SECONDS, for FOR seconds, to show what happens then.
     #[arg(long, value_name = "SECONDS,FOR")]
     pub(crate) outage: Option<Outage>,
     /// Keeps the monitor for so long after the summary.
@@ -145,7 +145,7 @@ impl FromStr for AddressOrOff {
     }
 }
 
-/// When the collector is away.
+/// When the broker is away.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Outage {
     pub(crate) after: Duration,

@@ -30,7 +30,6 @@ impl Figures {
         sent: &AtomicU64,
         checker: &Arc<Mutex<Checker>>,
         uplink: &UplinkCounts,
-        repeated: u64,
     ) -> Self {
         let found = found(checker);
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -42,7 +41,7 @@ impl Figures {
             plain_bytes: load(&uplink.plain_bytes),
             wire_bytes: load(&uplink.wire_bytes),
             failed_requests: load(&uplink.failed_requests),
-            repeated,
+            repeated: load(&uplink.repeated),
         }
     }
 }
@@ -72,12 +71,12 @@ static COMPRESSION: Descriptor = descriptor!(
 static FAILED: Descriptor = descriptor!(
     Kind::Counter,
     "turbopump_demo_failed_requests_total",
-    "Batches that the collector did not take at an attempt; they are sent again."
+    "Batches that the broker did not take at an attempt; they are sent again."
 );
 static REPEATED: Descriptor = descriptor!(
     Kind::Counter,
-    "turbopump_demo_repeated_batches_total",
-    "Batches that came again after they had been taken; they were not taken twice."
+    "turbopump_demo_repeated_messages_total",
+    "Messages that came again because an acknowledgement was lost; they were not taken twice."
 );
 static FAMILIES: [&Descriptor; 6] = [&MESSAGES, &WRONG, &LATENCY, &COMPRESSION, &FAILED, &REPEATED];
 

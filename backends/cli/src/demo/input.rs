@@ -14,6 +14,8 @@ pub(crate) struct Input {
     /// Where lines are, without their ends.
     lines: Vec<Range<u32>>,
     key: Key,
+    /// Each message of so many is a page of lines, which is long enough to be compressed.
+    page_every: Option<u64>,
     name: String,
 }
 
@@ -33,6 +35,9 @@ const BYTES_MAX: u64 = 1 << 30;
 /// What fits into a message beside its key.
 pub(crate) const LINE_BYTES_MAX: usize = 60_000;
 pub(crate) const KEY_BYTES_MAX: usize = 1_024;
+/// Of the flights.
+const PAGE_EVERY: u64 = 2_000;
+const PAGE_LINES: usize = 100;
 
 impl Input {
     /// The flights that come with the program.
@@ -42,6 +47,7 @@ impl Input {
         let mut input = Self::new(name, text, Key::Column(FLIGHTS_KEY))?;
         // The first line names the columns.
         input.lines.remove(0);
+        input.page_every = Some(PAGE_EVERY);
         Ok(input)
     }
 
@@ -76,7 +82,7 @@ impl Input {
         if lines.is_empty() {
             return Err(InputError::Empty { name });
         }
-        Ok(Self { text, lines, key, name })
+        Ok(Self { text, lines, key, page_every: None, name })
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -87,13 +93,17 @@ impl Input {
         self.lines.len()
     }
 
-    /// The line of the message with this number; the input repeats itself.
+    /// The line of the message with this number, or the page that begins with it; the input repeats
+    /// itself.
     pub(crate) fn line(&self, sequence: u64) -> &[u8] {
         let index = (sequence % self.lines.len() as u64) as usize;
-        self.lines
-            .get(index)
-            .and_then(|line| self.text.get(line.start as usize..line.end as usize))
-            .unwrap_or_default()
+        let is_page = self.page_every.is_some_and(|every| sequence % every == every - 1);
+        let end = if is_page { (index + PAGE_LINES).min(self.lines.len()) } else { index + 1 };
+        let lines = self.lines.get(index..end).unwrap_or_default();
+        let (Some(first), Some(last)) = (lines.first(), lines.last()) else {
+            return &[];
+        };
+        self.text.get(first.start as usize..last.end as usize).unwrap_or_default()
     }
 
     pub(crate) fn key<'l>(&self, line: &'l [u8]) -> &'l [u8] {

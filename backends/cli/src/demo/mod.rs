@@ -2,13 +2,15 @@
 
 mod arrival;
 mod checker;
-mod collector;
 mod figures;
 mod input;
+mod lane;
 mod message;
 mod pipeline;
 mod progress;
+mod puller;
 mod scratch;
+mod server;
 mod summary;
 mod uplink;
 mod watching;

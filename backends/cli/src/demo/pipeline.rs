@@ -3,52 +3,54 @@
 use alloc::sync::Arc;
 use core::error::Error;
 use core::hash::{BuildHasher, BuildHasherDefault};
-use core::net::{Ipv4Addr, SocketAddr};
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use std::hash::DefaultHasher;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::Mutex;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use turbopump::core::pool::{AcquireRefused, ClassLayout, Layout};
+use turbopump::core::rocketmq::wire::message::BatchEntry;
 use turbopump::runtime::backend::Backend;
-use turbopump::runtime::batch::{
-    BatchReceiver, BatchSender, BatchSettings, BatchStore, FileRecords, FileSink, SendRefused,
-    SyncPolicy,
-};
+use turbopump::runtime::batch::{BatchReceiver, BatchSender, BatchSettings, SendRefused};
 use turbopump::runtime::memory::{BufferPool, Chunk, Lease};
 use turbopump::runtime::net::{ConnectionPool, PoolSettings};
+use turbopump::runtime::tasks::TaskKind;
 
-use super::arrival::{Arrival, ToReceiver, found};
+use super::arrival::{Arrival, found};
 use super::checker::{Checker, Found};
-use super::collector::Collector;
 use super::input::Input;
-use super::message::{BATCH_BYTES_MAX, LENGTH_BYTES, MESSAGE_HEAD_BYTES, Message};
+use super::lane::Lane;
+use super::message::{BATCH_BYTES_MAX, MESSAGE_HEAD_BYTES, Message};
 use super::progress;
+use super::puller::Puller;
 use super::scratch::Scratch;
+use super::server::Server;
 use super::summary::{Checked, Summary, per};
-use super::uplink::{Lane, Uplink};
+use super::uplink::Uplink;
 use super::watching::Watching;
 use crate::allocations;
 use crate::arguments::{DemoArguments, Outage};
 use crate::switch::Switch;
 
+static PULLER: TaskKind = TaskKind::new("demo_puller");
+
 /// Everything that is under way.
 pub(crate) struct Pipeline<B: Backend> {
     backend: B,
     pub(crate) buffers: BufferPool,
-    pub(crate) arriving: BufferPool,
     pub(crate) lanes: Vec<BatchSender<Lease, B>>,
     pub(crate) uplink: Arc<Uplink<B>>,
-    pub(crate) collector: Arc<Collector<ToReceiver<B>>>,
+    pub(crate) server: Arc<Server<B>>,
     pub(crate) receiver: BatchReceiver<Chunk, B>,
-    pub(crate) store: BatchStore<Chunk, B>,
     pub(crate) checker: Arc<Mutex<Checker>>,
     pub(crate) sent: Arc<AtomicU64>,
-    address: SocketAddr,
-    /// Of the collector that listens now.
-    listening: Arc<Mutex<Arc<Switch>>>,
+    topic: Arc<str>,
+    /// Off once nothing more is sent.
+    sending: Arc<Switch>,
+    /// Off once the puller has everything, one for each queue.
+    pulling: Vec<Arc<Switch>>,
     epoch: Instant,
 }
 
@@ -69,8 +71,8 @@ pub(crate) async fn run<B: Backend>(
     stop: Arc<Switch>,
 ) -> Result<Summary, Box<dyn Error>> {
     let scratch = Scratch::new(arguments.store.as_deref())?;
-    let path = scratch.file()?;
-    let pipeline = Pipeline::start(backend.clone(), arguments, &input, messages, &path).await?;
+    let pipeline =
+        Pipeline::start(backend.clone(), arguments, &input, messages, scratch.folder()).await?;
     let watching = Watching::start(backend.clone(), arguments, &pipeline).await?;
     if let Some(outage) = arguments.outage {
         pipeline.plan(outage);
@@ -79,11 +81,10 @@ pub(crate) async fn run<B: Backend>(
     pipeline.drain().await;
     let time = pipeline.epoch.elapsed();
 
-    let on_disk = read_back(&path, &input, messages)?;
+    let on_disk = pipeline.read_back(&input, messages).await?;
     let mut summary = pipeline.summary(arguments, &input, &sent);
     summary.is_interrupted = stop.is_off();
     summary.set_time(time, sent.bytes);
-    summary.store_bytes = std::fs::metadata(&path)?.len();
     let on_arrival = found(&pipeline.checker);
     summary.add_checks(&Checked { on_arrival: &on_arrival, on_disk: &on_disk });
     summary.monitor = watching.url();
@@ -93,6 +94,9 @@ pub(crate) async fn run<B: Backend>(
         stop.unless_off(backend.sleep_until(until)).await;
     }
     watching.stop().await;
+    pipeline.uplink.close().await;
+    pipeline.server.stop().await;
+    summary.store_bytes = scratch.bytes()?;
     Ok(summary)
 }
 
@@ -102,76 +106,98 @@ impl<B: Backend> Pipeline<B> {
         arguments: &DemoArguments,
         input: &Arc<Input>,
         messages: u64,
-        path: &Path,
+        folder: &Path,
     ) -> Result<Self, Box<dyn Error>> {
         let epoch = Instant::now();
         let batch = arguments.batch;
-        let sink = FileSink::records(path)?;
-        let settings = chunk_settings(batch);
-        let policy = SyncPolicy::Interval(Duration::from_secs(1));
-        let store = BatchStore::new(backend.clone(), settings.clone(), policy, sink)?;
-        store.start()?;
-
         let checker = Arc::new(Mutex::new(Checker::new(messages)));
-        let arrival = Arrival {
-            input: Arc::clone(input),
-            checker: Arc::clone(&checker),
-            store: store.clone(),
-            epoch,
-        };
-        let receiver = BatchReceiver::new(backend.clone(), settings, arrival)?;
+        let arrival = Arrival { input: Arc::clone(input), checker: Arc::clone(&checker), epoch };
+        let receiver = BatchReceiver::new(backend.clone(), chunk_settings(batch), arrival)?;
         receiver.start()?;
-        let arriving = BufferPool::new(&Layout::new(&arriving_classes(arguments.lanes))?);
-        let deliver = ToReceiver(receiver.clone());
-        let collector = Collector::new(deliver, arguments.lanes, arriving.clone());
-        let listening = Arc::new(Switch::default());
-        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let address = collector.open(&backend, any_port, Arc::clone(&listening)).await?;
 
+        let server = Server::start(backend.clone(), folder, messages).await?;
         let buffers = BufferPool::new(&Layout::new(&classes(arguments))?);
-        let pool = ConnectionPool::new(backend.clone(), address.into(), pool_settings())?;
+        let endpoint = server.address().into();
+        let pool = ConnectionPool::new(backend.clone(), endpoint, pool_settings())?;
         let uplink = Uplink::new(backend.clone(), pool, buffers.clone());
+        // Its own, because the folder may have messages of an earlier run.
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let topic: Arc<str> = format!("demo-{}", unix.as_millis()).into();
+        uplink.make_topic(&topic, arguments.lanes).await?;
         let mut lanes = Vec::new();
         for number in 0..arguments.lanes {
-            let lane = Lane::new(&uplink, number)?;
+            let lane = Lane::new(&uplink, &topic, number);
             let sender = BatchSender::new(backend.clone(), lane_settings(batch), lane)?;
             sender.start()?;
             lanes.push(sender);
         }
-        Ok(Self {
+        let mut pipeline = Self {
             backend,
             buffers,
-            arriving,
             lanes,
             uplink,
-            collector,
+            server,
             receiver,
-            store,
             checker,
             sent: Arc::default(),
-            address,
-            listening: Arc::new(Mutex::new(listening)),
+            topic,
+            sending: Arc::default(),
+            pulling: Vec::new(),
             epoch,
-        })
+        };
+        pipeline.pulling = (0..arguments.lanes).map(|queue| pipeline.pull(queue)).collect();
+        Ok(pipeline)
     }
 
-    /// Takes the collector away for a while.
+    /// Hands on what comes to a queue, in a task of its own, until nothing more can come.
+    fn pull(&self, queue: u16) -> Arc<Switch> {
+        let done = Arc::new(Switch::default());
+        let mut puller = Puller::new(&self.uplink, &self.topic, queue);
+        let (backend, receiver) = (self.backend.clone(), self.receiver.clone());
+        let (sending, end) = (Arc::clone(&self.sending), Arc::clone(&done));
+        PULLER.spawn(&self.backend, async move {
+            let mut last_well = Instant::now();
+            loop {
+                let is_last = sending.is_off();
+                let pulled = match is_last {
+                    true => puller.pull(Duration::ZERO).await,
+                    false => match sending.unless_off(puller.pull(LONG_POLL)).await {
+                        Some(pulled) => pulled,
+                        None => continue,
+                    },
+                };
+                match pulled {
+                    // Refused only at the end, when nobody sends any more.
+                    Ok(true) => drop(receiver.receive_many(&mut puller.bodies.drain(..)).await),
+                    Ok(false) if is_last => break,
+                    Ok(false) => {}
+                    // What is missing then is seen as lost.
+                    Err(_) if is_last && last_well.elapsed() > GIVE_UP => break,
+                    Err(_) => {
+                        backend.sleep_until(Instant::now() + PAUSE).await;
+                        continue;
+                    }
+                }
+                last_well = Instant::now();
+            }
+            end.turn_off();
+        });
+        done
+    }
+
+    /// Takes the broker away for a while.
     fn plan(&self, outage: Outage) {
-        let (backend, collector) = (self.backend.clone(), Arc::clone(&self.collector));
-        let (listening, address) = (Arc::clone(&self.listening), self.address);
+        let (backend, server) = (self.backend.clone(), Arc::clone(&self.server));
         let away = self.epoch + outage.after;
         self.backend.spawn(async move {
             backend.sleep_until(away).await;
-            let current = || listening.lock().unwrap_or_else(PoisonError::into_inner);
-            current().turn_off();
-            eprintln!("turbopump: the collector is away");
+            server.stop().await;
+            eprintln!("turbopump: the broker is away");
             backend.sleep_until(away + outage.lasts).await;
-            let switch = Arc::new(Switch::default());
-            match collector.open(&backend, address, Arc::clone(&switch)).await {
-                Ok(_) => eprintln!("turbopump: the collector is back"),
-                Err(error) => eprintln!("turbopump: the collector can't come back: {error}"),
+            match server.start_again().await {
+                Ok(()) => eprintln!("turbopump: the broker is back"),
+                Err(error) => eprintln!("turbopump: the broker can't come back: {error}"),
             }
-            *current() = switch;
         });
     }
 
@@ -242,15 +268,45 @@ impl<B: Backend> Pipeline<B> {
         Ok(lease)
     }
 
-    /// Everything that is under way arrives and is stored.
+    /// Everything that is under way arrives.
     async fn drain(&self) {
         for lane in &self.lanes {
             lane.stop().await;
         }
-        self.uplink.close().await;
-        self.listening.lock().unwrap_or_else(PoisonError::into_inner).turn_off();
+        self.sending.turn_off();
+        for puller in &self.pulling {
+            puller.unless_off(core::future::pending::<()>()).await;
+        }
         self.receiver.stop().await;
-        self.store.stop().await;
+    }
+
+    /// Starts the broker again, and checks once more what it has found on disk.
+    async fn read_back(&self, input: &Input, messages: u64) -> Result<Found, Box<dyn Error>> {
+        self.server.stop().await;
+        self.server.start_again().await?;
+        let mut checker = Checker::new(messages);
+        for (queue, _) in (0..).zip(&self.lanes) {
+            let mut puller = Puller::new(&self.uplink, &self.topic, queue);
+            let mut failures = 0;
+            loop {
+                match puller.pull(Duration::ZERO).await {
+                    Ok(true) => {
+                        failures = 0;
+                        for body in puller.bodies.drain(..) {
+                            checker.check(input, &body, None);
+                        }
+                    }
+                    Ok(false) => break,
+                    // The link to the broker that has ended, as a rule.
+                    Err(error) if failures == FAILURES_MAX => return Err(error.into()),
+                    Err(_) => {
+                        failures += 1;
+                        self.backend.sleep_until(Instant::now() + PAUSE).await;
+                    }
+                }
+            }
+        }
+        Ok(checker.found().clone())
     }
 
     fn summary(&self, arguments: &DemoArguments, input: &Input, sent: &Sent) -> Summary {
@@ -290,6 +346,13 @@ impl<B: Backend> Pipeline<B> {
     }
 }
 
+/// How long a pull waits for messages.
+const LONG_POLL: Duration = Duration::from_secs(10);
+/// After a failure.
+const PAUSE: Duration = Duration::from_millis(100);
+const FAILURES_MAX: u32 = 50;
+/// Without an answer after everything was sent.
+const GIVE_UP: Duration = Duration::from_secs(30);
 /// Between two looks at the clock, the bar and Ctrl-C.
 const LOOK_EVERY: u64 = 256;
 
@@ -301,11 +364,13 @@ fn lane_settings(batch: u32) -> BatchSettings<Lease> {
     settings.batch.waiting_max = batch * WAITING_BATCHES;
     settings.batch.linger_us = 5_000;
     settings.batch.ordered = true;
-    // A collector that is away for long loses nothing.
+    // A broker that is away for long loses nothing.
     settings.batch.retry.retries_max = 1_000_000;
     settings.batch.retry = settings.batch.retry.exponential(1_000_000);
     settings.workers = 1;
-    settings.bytes_of = |message: &Lease| (message.len() + LENGTH_BYTES) as u64;
+    settings.bytes_of = |message: &Lease| {
+        BatchEntry { flag: 0, body: message, properties: b"" }.encoded_len() as u64
+    };
     settings
 }
 
@@ -330,7 +395,8 @@ fn pool_settings() -> PoolSettings {
 /// Batches that may wait in a lane.
 const WAITING_BATCHES: u32 = 4;
 
-/// Messages in all lanes, those of batches that are sent and some in threads' caches included.
+/// Messages in all lanes, those of batches that are sent and some in threads' caches included;
+/// bodies of batches, and answers, each of which is held until its last message is checked.
 fn classes(arguments: &DemoArguments) -> Vec<ClassLayout> {
     let lanes = usize::from(arguments.lanes);
     let messages = 2 * lanes * (WAITING_BATCHES as usize + 2) * arguments.batch as usize + 2_048;
@@ -340,26 +406,8 @@ fn classes(arguments: &DemoArguments) -> Vec<ClassLayout> {
     classes
 }
 
-/// Batches of any size: a buffer is held until the last of its messages is stored.
-fn arriving_classes(lanes: u16) -> Vec<ClassLayout> {
-    let mut classes = vec![ClassLayout::new(256, 16_384), ClassLayout::new(1_024, 16_384)];
-    classes.extend([ClassLayout::new(4_096, 4_096), ClassLayout::new(16_384, 512)]);
-    classes.extend(body_classes(lanes));
-    classes
-}
-
 /// Bodies of batches.
 fn body_classes(lanes: u16) -> Vec<ClassLayout> {
     let count = 16 + 8 * usize::from(lanes);
     [65_536, 1 << 18, 1 << 20, BATCH_BYTES_MAX].map(|len| ClassLayout::new(len, count)).into()
-}
-
-/// Checks once more what lies on disk.
-fn read_back(path: &Path, input: &Input, messages: u64) -> Result<Found, Box<dyn Error>> {
-    let mut checker = Checker::new(messages);
-    let mut records = FileRecords::open(path)?;
-    while let Some(record) = records.next_record()? {
-        checker.check(input, record, None)?;
-    }
-    Ok(checker.found().clone())
 }

@@ -1,4 +1,4 @@
-//! Where the store writes.
+//! Where the broker writes.
 
 use std::fs;
 use std::io;
@@ -20,11 +20,14 @@ impl Scratch {
         Ok(Self { folder, is_temporary: asked_for.is_none() })
     }
 
-    /// The store's file, as of now empty.
-    pub(crate) fn file(&self) -> io::Result<PathBuf> {
-        let path = self.folder.join("messages.records");
-        fs::write(&path, b"")?;
-        Ok(path)
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Of all files in it.
+    pub(crate) fn bytes(&self) -> io::Result<u64> {
+        let files = fs::read_dir(&self.folder)?;
+        files.map(|file| Ok(file?.metadata()?.len())).sum()
     }
 }
 

@@ -17,7 +17,7 @@ pub(crate) struct Summary {
     pub(crate) input: String,
     /// Messages that were handed to the sender.
     pub(crate) sent: u64,
-    /// Messages that were read back from disk, each counted once.
+    /// Messages that were read back after a restart of the broker, each counted once.
     pub(crate) received: u64,
     pub(crate) lost: u64,
     pub(crate) duplicated: u64,
@@ -40,8 +40,10 @@ pub(crate) struct Summary {
     pub(crate) pool_hit_ratio: f64,
     /// In the middle of the run, from its first tenth to its last.
     pub(crate) allocations_per_message: f64,
+    /// Bodies that are long enough to be compressed, before and after.
     pub(crate) plain_bytes: u64,
     pub(crate) wire_bytes: u64,
+    /// Everything in the broker's folder.
     pub(crate) store_bytes: u64,
     pub(crate) monitor: Option<String>,
 }
@@ -85,8 +87,7 @@ pub(crate) fn per(dividend: f64, divisor: f64) -> f64 {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let saved = 1.0 - per(self.wire_bytes as f64, self.plain_bytes as f64);
-        // Where nothing is compressed, the heads of requests make it more.
-        let saved = 100.0 * saved.max(0.0);
+        let saved = 100.0 * saved;
         let verdict = match (self.is_flawless(), self.is_interrupted) {
             (true, false) => "nothing lost, duplicated, damaged or out of order",
             (true, true) => "interrupted; of what was sent, nothing is missing or out of order",
@@ -96,8 +97,8 @@ impl fmt::Display for Summary {
         writeln!(f, "  input        {}", self.input)?;
         writeln!(
             f,
-            "  messages     {} sent, {} read back from disk, {} lost, {} duplicated, {} out of \
-             order",
+            "  messages     {} sent, {} read back after a restart, {} lost, {} duplicated, {} out \
+             of order",
             grouped(self.sent),
             grouped(self.received),
             self.lost,
@@ -136,12 +137,14 @@ impl fmt::Display for Summary {
             100.0 * self.pool_hit_ratio,
             self.allocations_per_message
         )?;
-        writeln!(
-            f,
-            "  compression  {:.1} MB became {:.1} MB on the wire, {saved:.0} % saved",
-            self.plain_bytes as f64 / 1e6,
-            self.wire_bytes as f64 / 1e6
-        )?;
+        if self.plain_bytes > 0 {
+            writeln!(
+                f,
+                "  compression  {:.1} MB of long bodies became {:.1} MB, {saved:.0} % saved",
+                self.plain_bytes as f64 / 1e6,
+                self.wire_bytes as f64 / 1e6
+            )?;
+        }
         write!(f, "  store        {:.1} MB on disk", self.store_bytes as f64 / 1e6)
     }
 }

@@ -39,8 +39,8 @@ impl<B: Backend> Watching<B> {
         config.observe(Arc::new(alerts.clone()));
         config.route("/alerts.json", move || alerts.page());
         let uplink = Arc::clone(&pipeline.uplink);
-        config.ready_when("collector", move || match uplink.pool_status().is_failing {
-            true => Err("the collector can't be reached".into()),
+        config.ready_when("broker", move || match uplink.pool_status().is_failing {
+            true => Err("the broker can't be reached".into()),
             false => Ok(()),
         });
         config.address = arguments.monitor.0;
@@ -153,16 +153,14 @@ fn register<B: Backend>(
     sources.register(&[], build)?.forever();
 
     let (sent, checker) = (Arc::clone(&pipeline.sent), Arc::clone(&pipeline.checker));
-    let (uplink, collector) = (Arc::clone(&pipeline.uplink), Arc::clone(&pipeline.collector));
-    let figures = move || Figures::new(&sent, &checker, &uplink.counts, collector.repeated());
+    let uplink = Arc::clone(&pipeline.uplink);
+    let figures = move || Figures::new(&sent, &checker, &uplink.counts);
     sources.register(&[], figures)?.forever();
 
-    for (name, pool) in [("sending", &pipeline.buffers), ("arriving", &pipeline.arriving)] {
-        let pool = pool.clone();
-        sources.register(&[("pool", name)], move || pool.report())?.forever();
-    }
+    let pool = pipeline.buffers.clone();
+    sources.register(&[("pool", "messages")], move || pool.report())?.forever();
     let uplink = Arc::clone(&pipeline.uplink);
-    let labels = [("network", "collector")];
+    let labels = [("network", "broker")];
     sources.register(&labels, move || uplink.pool_status())?.forever();
     let uplink = Arc::clone(&pipeline.uplink);
     sources.register(&labels, move || uplink.link_counters())?.forever();
@@ -173,7 +171,7 @@ fn register<B: Backend>(
     }
     let receiver = pipeline.receiver.clone();
     sources.register(&[("batch", "receiver")], move || receiver.stats())?.forever();
-    let store = pipeline.store.clone();
-    sources.register(&[("batch", "store")], move || store.stats())?.forever();
+    let server = Arc::clone(&pipeline.server);
+    sources.register(&[], move || server.stats())?.forever();
     Ok(())
 }
