@@ -145,6 +145,8 @@ pub struct BlockingLink<'w, M: Machine> {
     window: &'w mut [u8],
     /// What was read and not taken is `window[..end]`.
     end: usize,
+    /// Whether something whole may be in the window that the machine did not take.
+    is_left: bool,
     /// A body that is being read, and how much of it is there.
     body: Option<(M::Body, usize)>,
     chunks: Chunks<M::Chunk>,
@@ -163,6 +165,7 @@ impl<'w, M: Machine> BlockingLink<'w, M> {
         Self {
             window,
             end: 0,
+            is_left: false,
             body: None,
             chunks: Chunks::new(),
             limits,
@@ -233,6 +236,11 @@ impl<'w, M: Machine> BlockingLink<'w, M> {
             if self.body.is_none() && !machine.takes_bytes() {
                 break;
             }
+            // What was not taken at the last time is offered again before more is read.
+            if core::mem::take(&mut self.is_left) {
+                self.handle(machine, now)?;
+                continue;
+            }
             let room = match &mut self.body {
                 Some((body, filled)) => body.as_mut().get_mut(*filled..).unwrap_or_default(),
                 None => self.window.get_mut(self.end..).unwrap_or_default(),
@@ -287,7 +295,8 @@ impl<'w, M: Machine> BlockingLink<'w, M> {
         }
         self.window.copy_within(start..self.end, 0);
         self.end -= start;
-        if self.body.is_none() && self.end == self.window.len() {
+        self.is_left = self.body.is_none() && self.end > 0 && !machine.takes_bytes();
+        if self.body.is_none() && !self.is_left && self.end == self.window.len() {
             return Err(CloseReason::Frame(beyond_window(self.end)));
         }
         Ok(())

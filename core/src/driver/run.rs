@@ -128,21 +128,21 @@ where
     let (mut start, mut end, mut reads, mut takes) = (0, 0, 0, true);
     let wakes = &mut Wakes::new();
     loop {
+        let mut filled = false;
         if !takes {
             rest_until_bytes_are_taken(shared, rests).await;
         }
-        if start > 0 {
+        // What was not taken then is offered again before more is read.
+        if takes || start == end {
             window.copy_within(start..end, 0);
             (start, end) = (0, end - start);
+            let room = window.get_mut(end..).unwrap_or_default();
+            match read_some(reader, room, end).await {
+                Ok(bytes) => (filled, end) = (bytes == room.len(), end + bytes),
+                Err(reason) => return reason,
+            }
         }
-        let room = window.get_mut(end..).unwrap_or_default();
-        let room_bytes = room.len();
-        let bytes = match reader.read(room).await {
-            Ok(0) => return end_of_stream(end),
-            Ok(bytes) => bytes.min(room_bytes),
-            Err(_) => return CloseReason::Read,
-        };
-        end += bytes;
+        takes = true;
         while start < end {
             let pending = window.get(start..end).unwrap_or_default();
             let now = clock.now();
@@ -170,15 +170,28 @@ where
                 Err(error) => return CloseReason::Frame(error),
             };
         }
-        if start == 0 && end == window.len() {
+        if takes && start == 0 && end == window.len() {
             return CloseReason::Frame(beyond_window(end));
         }
         // A read that filled the window has probably left something: the transport would not wait.
         reads += 1;
-        if bytes == room_bytes || reads >= READS_MAX {
+        if filled || reads >= READS_MAX {
             reads = 0;
             yield_now().await;
         }
+    }
+}
+
+/// Reads once, behind so many bytes that were not taken.
+async fn read_some<R: Read>(
+    reader: &mut R,
+    room: &mut [u8],
+    pending_bytes: usize,
+) -> Result<usize, CloseReason> {
+    match reader.read(room).await {
+        Ok(0) => Err(end_of_stream(pending_bytes)),
+        Ok(bytes) => Ok(bytes.min(room.len())),
+        Err(_) => Err(CloseReason::Read),
     }
 }
 

@@ -47,7 +47,8 @@ pub trait Machine {
 
     /// Whether more is to be read now. While it is not, the peer's bytes stay in the transport, so
     /// that a peer that does not read what it is sent is not served any further. It is asked again
-    /// whenever something was written and whenever the driver is woken.
+    /// whenever something was written and whenever the driver is woken. Whole frames that
+    /// [`handle_bytes`](Self::handle_bytes) has left because of it are offered again then.
     ///
     /// By default it always is.
     #[must_use]

@@ -60,6 +60,8 @@ pub(super) struct Session {
     /// When it last said something.
     pub(super) heard: Instant,
     pub(super) outbox: Outbox,
+    /// Bytes that are being read from disk for answers to it.
+    pub(super) owed_bytes: usize,
     /// Closed once everything is written.
     pub(super) closing: Option<CloseReason>,
     /// From its heartbeats.
@@ -79,6 +81,11 @@ impl Session {
         let opaque = self.next_opaque;
         self.next_opaque = opaque.wrapping_add(1);
         opaque
+    }
+
+    /// Answers that it has not read, those that are on their way included.
+    pub(super) const fn unread_bytes(&self) -> usize {
+        self.outbox.bytes() + self.owed_bytes
     }
 
     /// Whether one more request may be handed on to this client.
@@ -183,6 +190,7 @@ impl Sessions {
             peer,
             heard: now,
             outbox: Outbox::default(),
+            owed_bytes: 0,
             closing: None,
             client_id: None,
             language: None,

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use embedded_io_async::Read;
+use turbopump_core::driver::blocking::{BlockingLink, TryRead, TryWrite};
 use turbopump_core::driver::{Bare, LinkLimits, LinkWrite, Plain, run_link};
 use turbopump_core::frame::FrameError;
 use turbopump_core::link::{Chunks, CloseReason, Machine, Received};
@@ -19,7 +20,7 @@ const WAITING_MAX: usize = 1_000;
 /// Bytes of an answer to one byte.
 const ANSWER_BYTES: usize = 100;
 
-/// Answers each byte with many.
+/// Answers each byte with many, and takes no more of what was read than it may answer.
 #[derive(Default)]
 struct Talker {
     waiting: usize,
@@ -32,10 +33,14 @@ impl Machine for Talker {
     type Chunk = Vec<u8>;
 
     fn handle_bytes(&mut self, _now: Now, window: &[u8]) -> Result<Received<[u8; 0]>, FrameError> {
-        self.taken += window.len();
-        self.waiting += window.len() * ANSWER_BYTES;
+        let mut taken = 0;
+        while taken < window.len() && self.takes_bytes() {
+            taken += 1;
+            self.waiting += ANSWER_BYTES;
+        }
+        self.taken += taken;
         self.most = self.most.max(self.waiting);
-        Ok(Received::bytes(window.len()))
+        Ok(Received::bytes(taken))
     }
 
     fn takes_bytes(&self) -> bool {
@@ -71,7 +76,7 @@ impl Machine for Talker {
 /// end it gets everything.
 #[test]
 fn who_does_not_read_is_not_served_any_further() {
-    for window in [1, 8] {
+    for window in [1, 8, 64] {
         let faults = Faults { capacity: 256, ..Faults::default() };
         let mut executor = Executor::new();
         let (outgoing, incoming) = (Pipe::new(faults), Pipe::new(faults));
@@ -115,7 +120,58 @@ fn who_does_not_read_is_not_served_any_further() {
         assert_eq!((sent.get(), got.get()), (500, 500 * ANSWER_BYTES));
         let talker = &shared.borrow().machine;
         assert!(taken < 500 && talker.taken == 500);
-        let most = WAITING_MAX + window * ANSWER_BYTES;
+        let most = WAITING_MAX + ANSWER_BYTES;
         assert!(talker.most <= most, "{} bytes waited, at most {most} may", talker.most);
     }
+}
+
+/// A transport whose peer has sent something, and takes what it is told.
+struct Line {
+    incoming: Vec<u8>,
+    takes: usize,
+    got: usize,
+}
+
+impl embedded_io::ErrorType for Line {
+    type Error = embedded_io::ErrorKind;
+}
+
+impl TryRead for Line {
+    fn try_read(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, embedded_io::ErrorKind> {
+        let len = buffer.len().min(self.incoming.len());
+        for (place, byte) in buffer.iter_mut().zip(self.incoming.drain(..len)) {
+            *place = byte;
+        }
+        Ok((len > 0).then_some(len))
+    }
+}
+
+impl TryWrite for Line {
+    fn try_write(&mut self, bytes: &[u8]) -> Result<Option<usize>, embedded_io::ErrorKind> {
+        let len = bytes.len().min(self.takes);
+        (self.takes, self.got) = (self.takes - len, self.got + len);
+        Ok((len > 0).then_some(len))
+    }
+
+    fn try_flush(&mut self) -> Result<bool, embedded_io::ErrorKind> {
+        Ok(true)
+    }
+}
+
+#[test]
+fn a_super_loop_serves_who_does_not_read_no_further_either() {
+    let mut talker = Talker::default();
+    let mut line = Line { incoming: vec![b'y'; 500], takes: 0, got: 0 };
+    let mut window = [0; 64];
+    let mut link = BlockingLink::new(&mut window, LinkLimits::default());
+    for turn in 0..2_000 {
+        link.turn(&mut talker, &mut line, Now::new(Instant::from_ms(turn), 0)).unwrap();
+        if turn >= 100 {
+            line.takes += 64;
+        } else {
+            assert!(talker.taken < 500);
+        }
+    }
+    assert_eq!((talker.taken, line.got), (500, 500 * ANSWER_BYTES));
+    assert!(talker.most <= WAITING_MAX + ANSWER_BYTES);
 }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use turbopump_core::time::Now;
 
 use super::Broker;
+use super::SessionId;
 use super::delays::Delayed;
 use super::log::Range;
 use super::pull::Found;
@@ -44,7 +45,27 @@ pub(super) enum After {
 pub(super) struct Reads {
     next: u64,
     queue: VecDeque<Read>,
-    after: HashMap<u64, After>,
+    after: HashMap<u64, Waiting>,
+}
+
+/// What waits for a read.
+#[derive(Debug)]
+struct Waiting {
+    after: After,
+    /// Who gets an answer of so many bytes, more or less.
+    owed: Option<(SessionId, usize)>,
+}
+
+impl After {
+    /// Whose request waits for it.
+    const fn session(&self) -> Option<SessionId> {
+        match self {
+            Self::Pull(found) => Some(found.request.session),
+            Self::View(request) => Some(request.session),
+            Self::Query(query) => Some(query.request.session),
+            Self::Delayed(_) | Self::Direct(_) | Self::SendBack(_) | Self::Half(_) => None,
+        }
+    }
 }
 
 impl Reads {
@@ -73,7 +94,12 @@ impl Broker {
             let id = self.reads.next;
             self.reads.next += 1;
             self.reads.queue.push_back(Read { id, ranges: ranges.to_vec() });
-            self.reads.after.insert(id, after);
+            let bytes = ranges.iter().map(|range| range.size_bytes as usize).sum();
+            let owed = after.session().map(|session| (session, bytes));
+            if let Some(session) = owed.and_then(|(id, _)| self.sessions.get_mut(id)) {
+                session.owed_bytes += bytes;
+            }
+            self.reads.after.insert(id, Waiting { after, owed });
         } else {
             self.go_on(now, after, None);
         }
@@ -86,7 +112,12 @@ impl Broker {
         if slices.is_none() {
             self.counts.read_failures += 1;
         }
-        if let Some(after) = self.reads.after.remove(&id) {
+        if let Some(Waiting { after, owed }) = self.reads.after.remove(&id) {
+            if let Some((id, bytes)) = owed
+                && let Some(session) = self.sessions.get_mut(id)
+            {
+                session.owed_bytes -= bytes;
+            }
             let mut slices = slices;
             self.go_on(now, after, slices.as_mut());
             self.settle(now);
@@ -102,6 +133,71 @@ impl Broker {
             After::Query(query) => self.answer_query(&query, slices),
             After::Direct(direct) => self.consume_directly(now, direct, slices),
             After::Delayed(delayed) => self.release_delayed(now, delayed, slices),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use turbopump_core::rocketmq::wire::frame::encode;
+    use turbopump_core::rocketmq::wire::header::{Header, Serialization, request_code};
+
+    use crate::broker::BrokerConfig;
+    use crate::broker::machine::kit::Kit;
+
+    /// Somebody asks for everything a hundred times at once, and reads what comes piece by piece.
+    #[test]
+    fn nobody_is_owed_more_than_may_be_unread() {
+        for is_cold in [false, true] {
+            let mut config = BrokerConfig::default();
+            config.limits.unread_bytes_max = 50_000;
+            let mut kit = Kit::with(config, true);
+            let client = kit.connect();
+            for _ in 0..30 {
+                kit.produce(client, "Orders", 0, &"x".repeat(1_000), &[]);
+            }
+            if is_cold {
+                kit.restart();
+            }
+            let client = kit.connect();
+            let fields = [
+                ("consumerGroup", "g"),
+                ("topic", "Orders"),
+                ("queueId", "0"),
+                ("queueOffset", "0"),
+                ("maxMsgNums", "32"),
+                ("sysFlag", "4"),
+                ("commitOffset", "0"),
+                ("suspendTimeoutMillis", "0"),
+                ("subVersion", "0"),
+                ("subscription", "*"),
+            ];
+            let mut window = vec![0; 64 * 1024];
+            let mut end = 0;
+            for opaque in 0..100 {
+                let header = Header::request(request_code::PULL_MESSAGE, opaque);
+                let room = &mut window[end..];
+                end += encode(&header, Serialization::Json, &fields, &[], room).unwrap();
+            }
+            let (mut start, mut turns, mut answers) = (0, 0, 0);
+            while start < end {
+                let left = &window[start..end];
+                start += kit.broker.handle_bytes(kit.now, client, left).unwrap();
+                assert!(!kit.broker.takes_bytes(client), "two answers are more than may be");
+                let session = kit.broker.sessions.get(client).unwrap();
+                // One answer has 30 messages of some more than 1,000 bytes.
+                assert!(session.unread_bytes() < 50_000 + 40_000);
+                assert_eq!(session.owed_bytes > 0, is_cold);
+                kit.serve_store();
+                assert_eq!(kit.broker.sessions.get(client).unwrap().owed_bytes, 0);
+                let got = kit.take(client);
+                assert!(got.iter().all(|got| got.bodies().len() == 30));
+                answers += got.len();
+                turns += 1;
+            }
+            assert_eq!((turns, answers), (50, 100));
         }
     }
 }

@@ -85,7 +85,7 @@ impl Kit {
     }
 
     /// Does what the store does, unless it is slow.
-    fn serve_store(&mut self) {
+    pub(super) fn serve_store(&mut self) {
         while self.serve_groups() | self.serve_reads() {}
     }
 

@@ -243,6 +243,7 @@ impl Broker {
     }
 
     /// Takes the whole frames at the front of what a connection has sent; returns their length.
+    /// Stops where [`takes_bytes`](Self::takes_bytes) does not hold any more.
     ///
     /// # Errors
     ///
@@ -264,6 +265,9 @@ impl Broker {
                         break;
                     }
                     consumed += frame.len();
+                    if !self.takes_bytes(id) {
+                        break;
+                    }
                 }
                 Err(error) => {
                     outcome = Err(error);
@@ -329,7 +333,7 @@ impl Broker {
     #[must_use]
     pub fn takes_bytes(&self, id: SessionId) -> bool {
         let unread_bytes_max = self.config.limits.unread_bytes_max;
-        self.sessions.get(id).is_none_or(|session| session.outbox.bytes() <= unread_bytes_max)
+        self.sessions.get(id).is_none_or(|session| session.unread_bytes() <= unread_bytes_max)
     }
 
     /// Why a connection is to be closed, once nothing is left to be written to it.

@@ -52,7 +52,7 @@ pub(super) struct Pull {
 /// What a look into the queue has found; the messages are read next.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Found {
-    request: Request,
+    pub(super) request: Request,
     messages: u64,
     header: PullMessageResponseHeader,
 }

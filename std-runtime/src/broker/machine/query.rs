@@ -29,7 +29,7 @@ const FOUND_MAX: usize = 64;
 /// A query whose candidates are read.
 #[derive(Debug)]
 pub(super) struct Query {
-    request: Request,
+    pub(super) request: Request,
     topic: String,
     key: String,
     /// The key is the one that the producer gave the message.

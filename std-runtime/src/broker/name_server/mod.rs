@@ -147,6 +147,7 @@ impl NameServer {
     }
 
     /// Takes the whole frames at the front of what a connection has sent; returns their length.
+    /// Stops where [`takes_bytes`](Self::takes_bytes) does not hold any more.
     ///
     /// # Errors
     ///
@@ -165,7 +166,12 @@ impl NameServer {
                     .map(|()| frame.len())
             });
             match taken {
-                Ok(bytes) => consumed += bytes,
+                Ok(bytes) => {
+                    consumed += bytes;
+                    if !self.takes_bytes(id) {
+                        break;
+                    }
+                }
                 Err(error) => {
                     self.counts.frames_malformed += 1;
                     return Err(error);
@@ -222,7 +228,7 @@ impl NameServer {
     #[must_use]
     pub fn takes_bytes(&self, id: SessionId) -> bool {
         let unread_bytes_max = self.config.unread_bytes_max;
-        self.sessions.get(id).is_none_or(|session| session.outbox.bytes() <= unread_bytes_max)
+        self.sessions.get(id).is_none_or(|session| session.unread_bytes() <= unread_bytes_max)
     }
 
     /// Why a connection is to be closed, once nothing is left to be written to it.
