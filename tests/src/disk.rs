@@ -44,6 +44,7 @@ struct State {
     operations: u64,
     random: Option<SplitMix64>,
     is_cut: bool,
+    bytes_read: u64,
 }
 
 impl State {
@@ -111,14 +112,47 @@ impl SimulatedDisk {
 
     /// Changes one byte of a file; says which, unless the disk is empty.
     pub fn damage(&self, random: &mut SplitMix64) -> Option<(String, usize)> {
+        self.damage_any(random, |_| true)
+    }
+
+    /// The same, of a file with such a name.
+    pub fn damage_any(
+        &self,
+        random: &mut SplitMix64,
+        is_meant: impl Fn(&str) -> bool,
+    ) -> Option<(String, usize)> {
         let mut state = self.state();
-        let names: Vec<(String, u64)> = state.names.clone().into_iter().collect();
+        let names = state.names.clone().into_iter();
+        let names: Vec<(String, u64)> = names.filter(|(name, _)| is_meant(name)).collect();
         let (name, number) = names.get(random.below(names.len().max(1) as u64) as usize)?.clone();
         let content = state.files.get_mut(&number)?;
         let at = random.below(content.bytes.len().max(1) as u64) as usize;
         *content.bytes.get_mut(at)? ^= 1 << random.below(8);
         content.durable.clone_from(&content.bytes);
         Some((name, at))
+    }
+
+    /// A file's bytes.
+    #[must_use]
+    pub fn content(&self, name: &str) -> Option<Vec<u8>> {
+        let state = self.state();
+        Some(state.files.get(state.names.get(name)?)?.bytes.clone())
+    }
+
+    /// Puts a file there, safely, in place of the one that has this name.
+    pub fn put(&self, name: &str, bytes: &[u8]) {
+        let mut state = self.state();
+        state.next += 1;
+        let number = state.next;
+        state.names.insert(name.into(), number);
+        state.durable_names.insert(name.into(), number);
+        state.files.insert(number, Content { bytes: bytes.into(), durable: bytes.into() });
+    }
+
+    /// Bytes that were read since this was asked for.
+    #[must_use]
+    pub fn take_bytes_read(&self) -> u64 {
+        core::mem::take(&mut self.state().bytes_read)
     }
 }
 
@@ -229,12 +263,13 @@ impl Disk for SimulatedDisk {
     }
 
     fn read_at(&self, file: &u64, at: u64, into: &mut [u8]) -> io::Result<usize> {
-        let state = self.state();
+        let mut state = self.state();
         state.alive()?;
         let content = state.files.get(file).ok_or(io::ErrorKind::NotFound)?;
         let from = content.bytes.get(at as usize..).unwrap_or_default();
         let len = from.len().min(into.len());
         into[..len].copy_from_slice(&from[..len]);
+        state.bytes_read += len as u64;
         Ok(len)
     }
 
@@ -254,5 +289,15 @@ impl Disk for SimulatedDisk {
             return Err(state.cut());
         }
         state.names.remove(name).map(|_| ()).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut state = self.state();
+        if state.count()? {
+            return Err(state.cut());
+        }
+        let number = state.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        state.names.insert(to.into(), number);
+        Ok(())
     }
 }

@@ -4,17 +4,18 @@
 
 extern crate alloc;
 
+mod indexes;
 mod world;
 
 use std::fs;
 
 use turbopump_core::random::SplitMix64;
 use turbopump_std::broker::store::{
-    DiskStore, Folder, StoreError, StoreSettings, trailer_bytes, verify,
+    Disk, DiskStore, Finding, Folder, StoreError, StoreSettings, trailer_bytes, verify,
 };
 use turbopump_tests::disk::DiskFaults;
 
-use world::{Violation, World, group, settings};
+use world::{NOTES, Violation, World, group, record, settings};
 
 /// Power cuts in all.
 const CUTS: u64 = 10_000;
@@ -28,7 +29,7 @@ fn seeds(count: u64) -> impl Iterator<Item = u64> {
 }
 
 /// Runs a store into one power cut after the other.
-fn cut_again_and_again(seed: u64, lies: bool) -> Result<(), Violation> {
+fn cut_again_and_again(seed: u64, lies: bool) -> Result<World, Violation> {
     let mut world = World::new(seed);
     for _ in 0..CUTS_OF_ONE {
         let cut_after = Some(world.random.below(60));
@@ -43,21 +44,30 @@ fn cut_again_and_again(seed: u64, lies: bool) -> Result<(), Violation> {
         if world.random.below(3) == 0 {
             let cut_after = Some(world.random.below(3));
             world.disk.set_faults(DiskFaults { cut_after, ..DiskFaults::default() });
-            let _ = DiskStore::open(world.disk.clone(), settings(), &mut |_, _| {});
+            let _ = DiskStore::open(world.disk.clone(), settings(), NOTES, &mut |_, _| {});
             world.disk.restart();
         }
         world.check()?;
     }
-    Ok(())
+    Ok(world)
 }
 
 #[test]
 fn nothing_that_was_acknowledged_is_lost_when_the_power_goes() {
+    let (mut believed, mut unusable, mut runs) = (0, 0, 0);
     for seed in seeds(CUTS / CUTS_OF_ONE) {
-        if let Err(violation) = cut_again_and_again(seed, false) {
-            panic!("SEED={seed}: {violation:?}");
+        match cut_again_and_again(seed, false) {
+            Ok(world) => {
+                believed += world.indexes_believed;
+                unusable += world.indexes_unusable;
+                runs += 1;
+            }
+            Err(violation) => panic!("SEED={seed}: {violation:?}"),
         }
     }
+    println!("{believed} index files were believed");
+    assert!(believed >= 10 * runs, "only {believed} index files have taken part");
+    assert_eq!(unusable, 0, "a cut leaves index files whole or missing");
 }
 
 #[test]
@@ -71,6 +81,9 @@ fn what_is_damaged_is_lost_and_nothing_else() {
     for seed in seeds(300) {
         let mut world = World::new(seed);
         world.run(200);
+        if seed % 2 == 0 {
+            assert!(world.index(&world.open()) > 2);
+        }
         let before = world.acknowledged.len();
         let mut random = SplitMix64::new(seed);
         let hits = 1 + random.below(3);
@@ -158,6 +171,7 @@ fn old_segments_go_and_positions_stay() {
         world.run(200);
         let mut store = world.open();
         let segments = store.segments();
+        assert_eq!(world.index(&store), segments.len() - 1, "SEED={seed}: {segments:?}");
         assert!(segments.len() > 2, "SEED={seed}: {segments:?}");
         let keep = segments[segments.len() / 2].start;
         assert_eq!(store.remove_before(keep).unwrap(), keep);
@@ -166,6 +180,10 @@ fn old_segments_go_and_positions_stay() {
         world.acknowledged.retain(|position, _| *position >= keep);
         world.check().unwrap_or_else(|violation| panic!("SEED={seed}: {violation:?}"));
         assert_eq!(world.open().start(), keep);
+        // Index files have gone with their segments.
+        let files = world.disk.list().unwrap();
+        let old = files.iter().find(|(name, _)| **name < *format!("{keep:020}"));
+        assert_eq!(old, None, "SEED={seed}");
     }
 }
 
@@ -180,8 +198,8 @@ fn a_real_folder_does_as_well() {
     for round in 0..10 {
         let mut found = Vec::new();
         let disk = Folder::open(&folder).unwrap();
-        let mut each = |position, bytes: &[u8]| found.push((position, bytes.to_vec()));
-        let (mut store, recovery) = DiskStore::open(disk, settings, &mut each).unwrap();
+        let mut each = |position, finding: Finding<'_>| found.push((position, record(finding)));
+        let (mut store, recovery) = DiskStore::open(disk, settings, NOTES, &mut each).unwrap();
         assert!(recovery.is_flawless(), "{recovery}");
         assert_eq!(found, known, "round {round}");
         let second = Folder::open(&folder).map(|_| ()).unwrap_err();
@@ -199,6 +217,7 @@ fn a_real_folder_does_as_well() {
             }
         }
         store.sync().unwrap();
+        while store.indexer().write_next().unwrap() {}
     }
     assert!(verify(&Folder::open(&folder).unwrap()).unwrap().segments > 5);
     // A later program has written this.
@@ -209,7 +228,7 @@ fn a_real_folder_does_as_well() {
     bytes[24..28].copy_from_slice(&crc);
     fs::write(&name, &bytes).unwrap();
     let disk = Folder::open(&folder).unwrap();
-    let error = DiskStore::open(disk, settings, &mut |_, _| {}).map(|_| ()).unwrap_err();
+    let error = DiskStore::open(disk, settings, NOTES, &mut |_, _| {}).map(|_| ()).unwrap_err();
     assert!(error.to_string().contains("version 9"), "{error}");
     fs::remove_dir_all(&folder).unwrap();
 }

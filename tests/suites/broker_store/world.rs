@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use turbopump_core::random::SplitMix64;
 use turbopump_core::rocketmq::wire::message::Message;
-use turbopump_std::broker::store::{DiskStore, StoreSettings};
+use turbopump_std::broker::store::{DiskStore, Finding, Notes, StoreError, StoreSettings};
 use turbopump_tests::disk::SimulatedDisk;
 
 /// Messages with their positions.
@@ -31,6 +31,26 @@ pub(crate) fn settings() -> StoreSettings {
     let mut settings = StoreSettings::default();
     settings.segment_bytes = 6_000;
     settings
+}
+
+/// A note is the whole message behind a byte: it can be compared with what was appended.
+pub(crate) const NOTES: Notes = Notes { version: 1, write: write_note };
+
+fn write_note(record: &[u8], note: &mut Vec<u8>) {
+    note.push(0);
+    note.extend_from_slice(record);
+}
+
+/// The message of which something was found.
+pub(crate) fn record(finding: Finding<'_>) -> Vec<u8> {
+    match finding {
+        Finding::Record(record) => record.to_vec(),
+        Finding::Note { size_bytes, note } => {
+            assert_eq!(note.len(), size_bytes as usize + 1);
+            note[1..].to_vec()
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 /// Some messages for this position, as the machine hands them over.
@@ -62,6 +82,9 @@ pub(crate) struct World {
     pub(crate) appended: Records,
     /// What was synced.
     pub(crate) acknowledged: Records,
+    /// Index files that took part in checks, and those that were not believed.
+    pub(crate) indexes_believed: usize,
+    pub(crate) indexes_unusable: usize,
 }
 
 impl World {
@@ -71,11 +94,19 @@ impl World {
             disk: SimulatedDisk::new(seed ^ 0x5eed),
             appended: Records::new(),
             acknowledged: Records::new(),
+            indexes_believed: 0,
+            indexes_unusable: 0,
         }
     }
 
     pub(crate) fn open(&self) -> DiskStore<SimulatedDisk> {
-        DiskStore::open(self.disk.clone(), settings(), &mut |_, _| {}).unwrap().0
+        DiskStore::open(self.disk.clone(), settings(), NOTES, &mut |_, _| {}).unwrap().0
+    }
+
+    /// Writes all index files that are missing; returns how many.
+    pub(crate) fn index(&self, store: &DiskStore<SimulatedDisk>) -> usize {
+        let indexer = store.indexer();
+        core::iter::from_fn(|| indexer.write_next().unwrap().then_some(())).count()
     }
 
     pub(crate) fn acknowledge(&mut self, records: Positioned) {
@@ -97,7 +128,7 @@ impl World {
 
     /// Groups, some of them synced, until the disk says no.
     pub(crate) fn run_until_cut(&mut self) {
-        let opened = DiskStore::open(self.disk.clone(), settings(), &mut |_, _| {});
+        let opened = DiskStore::open(self.disk.clone(), settings(), NOTES, &mut |_, _| {});
         let Ok((mut store, _)) = opened else {
             return;
         };
@@ -117,27 +148,47 @@ impl World {
                 }
                 self.acknowledged.extend(unsynced.drain(..));
             }
+            if self.random.below(3) == 0 {
+                // The power may go in the middle of it: the next append says so.
+                let _ = store.indexer().write_next();
+            }
         }
     }
 
+    /// All messages that can be read, by whatever is known of them.
     pub(crate) fn read_all(&self) -> Records {
         let mut found = Records::new();
-        let mut each = |position, bytes: &[u8]| {
-            assert!(found.insert(position, bytes.to_vec()).is_none(), "a message came twice");
+        let mut each = |position, finding: Finding<'_>| {
+            let bytes = record(finding);
+            assert!(found.insert(position, bytes).is_none(), "a message came twice");
         };
-        DiskStore::open(self.disk.clone(), settings(), &mut each).unwrap();
+        let opened = DiskStore::open(self.disk.clone(), settings(), NOTES, &mut each);
+        let (store, _) = opened.unwrap();
+        let reader = store.reader();
+        found.retain(|position, bytes| match reader.read(*position, bytes.len()) {
+            Ok(read) => {
+                assert_eq!(&read[..], &bytes[..], "something else is read than was found");
+                true
+            }
+            Err(StoreError::Damaged { .. }) => false,
+            Err(error) => panic!("{error}"),
+        });
         found
     }
 
     pub(crate) fn check(&mut self) -> Result<(), Violation> {
         let mut found = Records::new();
-        let mut each = |position, bytes: &[u8]| {
-            found.insert(position, bytes.to_vec());
+        let mut each = |position, finding: Finding<'_>| {
+            found.insert(position, record(finding));
         };
-        let opened = DiskStore::open(self.disk.clone(), settings(), &mut each);
-        let (store, _) = opened.map_err(|error| Violation::Unopened(error.to_string()))?;
+        let opened = DiskStore::open(self.disk.clone(), settings(), NOTES, &mut each);
+        let (store, recovery) = opened.map_err(|error| Violation::Unopened(error.to_string()))?;
+        self.indexes_believed += recovery.indexes;
+        self.indexes_unusable += recovery.indexes_unusable;
+        let reader = store.reader();
         for (position, bytes) in &found {
-            if self.appended.get(position) != Some(bytes) {
+            let read = reader.read(*position, bytes.len());
+            if self.appended.get(position) != Some(bytes) || read.ok().as_deref() != Some(bytes) {
                 return Err(Violation::Changed { position: *position });
             }
         }

@@ -86,6 +86,15 @@ pub enum Notice {
         /// What was found.
         recovery: crate::broker::store::Recovery,
     },
+    /// Messages turned out to be damaged when they were to be read.
+    Damaged {
+        /// How many.
+        messages: u64,
+        /// In so many bytes.
+        bytes: u64,
+        /// Where the first of them is.
+        position: u64,
+    },
     /// Messages could not be written, or read.
     StoreFailed {
         /// Why.
@@ -115,6 +124,11 @@ impl fmt::Display for Notice {
                 "not registered at the name server {name_server}, and trying again: {reason}"
             ),
             Self::Recovered { recovery } => write!(f, "the store: {recovery}"),
+            Self::Damaged { messages, bytes, position } => write!(
+                f,
+                "LOST: {messages} messages are damaged on disk, {bytes} bytes from position \
+                 {position} on: replace the disk"
+            ),
             Self::StoreFailed { reason, is_final: false } => {
                 write!(f, "messages were refused, because they can't be stored: {reason}")
             }

@@ -81,11 +81,21 @@ impl Keys {
                 // Those that are gone end the chain: all before them are gone, too.
                 let key = *self.get(number)?;
                 number = key.before;
-                if key.hash == hash {
+                if key.hash == hash && key.size_bytes > 0 {
                     return Some(Range { position: key.position, size_bytes: key.size_bytes });
                 }
             }
         })
+    }
+
+    /// What lies from this position on, before that one, is lost, and not found any more.
+    pub(super) fn lose(&mut self, position: u64, end: u64) {
+        let first = self
+            .entries
+            .partition_point(|key| key.position.saturating_add(key.size_bytes.into()) <= position);
+        for key in self.entries.range_mut(first..).take_while(|key| key.position < end) {
+            key.size_bytes = 0;
+        }
     }
 
     /// Forgets messages before this position.

@@ -64,6 +64,8 @@ pub(super) struct Kit {
     with_disk: bool,
     /// What was appended stays where it is: the disk is slow.
     pub(super) is_slow: bool,
+    /// Whether it is started with notes in place of messages.
+    pub(super) restarts_by_notes: bool,
     /// Whose signature requests have.
     pub(super) credentials: Option<Credentials<'static>>,
 }
@@ -77,11 +79,22 @@ impl Kit {
         let now = Now::new(Instant::from_ms(1_000), 1_700_000_000_000);
         let host = SocketAddr::from(([127, 0, 0, 1], 10_911));
         let broker = Broker::new(config.clone(), host, with_disk, now);
-        let (disk, is_slow) = (BTreeMap::new(), false);
+        let (disk, is_slow, restarts_by_notes) = (BTreeMap::new(), false, false);
         let serialization = Serialization::Json;
         let credentials = None;
         let next = 100;
-        Self { broker, now, next, serialization, disk, config, with_disk, is_slow, credentials }
+        Self {
+            broker,
+            now,
+            next,
+            serialization,
+            disk,
+            config,
+            with_disk,
+            is_slow,
+            restarts_by_notes,
+            credentials,
+        }
     }
 
     /// Does what the store does, unless it is slow.
@@ -131,7 +144,14 @@ impl Kit {
         let host = SocketAddr::from(([127, 0, 0, 1], 10_911));
         self.broker = Broker::new(self.config.clone(), host, self.with_disk, self.now);
         for (position, record) in &self.disk {
-            assert!(self.broker.recover(*position, record));
+            let is_taken = if self.restarts_by_notes {
+                let mut note = Vec::new();
+                (super::NOTES.write)(record, &mut note);
+                self.broker.recover_note(*position, record.len() as u32, &note)
+            } else {
+                self.broker.recover(*position, record)
+            };
+            assert!(is_taken);
         }
         let last = self.disk.last_key_value();
         let end = last.map_or(0, |(position, record)| position + record.len() as u64 + 1_000);

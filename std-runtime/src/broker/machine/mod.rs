@@ -31,6 +31,7 @@
 //! | `admin_stats`, `figures` | what they are told of how it goes |
 //! | `assignment` | which queues a client is to consume, where it asks |
 //! | `state` | what is remembered besides messages |
+//! | `recovery`, `notes` | what a broker is told of its disk, and keeps of each message for that |
 //! | `counts`, `stats` | what is counted, and how it is called |
 //! | `timers` | what happens when |
 
@@ -54,10 +55,12 @@ mod keys;
 pub(super) mod kit;
 mod locks;
 mod log;
+mod notes;
 mod offsets;
 mod pull;
 mod query;
 mod queue;
+mod recovery;
 mod registration;
 mod relay;
 mod retries;
@@ -94,6 +97,7 @@ pub use counts::Counts;
 pub use faults::{Fault, FaultAction, JournalEntry};
 pub use fetch::Read;
 pub use log::{Group, Range};
+pub use notes::NOTES;
 pub use registration::{REGISTER_PERIOD, Registration};
 pub use stats::{BrokerStats, SERIES_MAX};
 

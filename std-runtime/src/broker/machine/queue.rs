@@ -121,6 +121,20 @@ impl Queue {
         gone
     }
 
+    /// What lies from this position of the log on, before that one, is lost: readers step over it.
+    /// Returns how many messages that were.
+    pub(super) fn lose(&mut self, position: u64, end: u64) -> u64 {
+        let first = self.entries.partition_point(|entry| {
+            entry.position.saturating_add(entry.size_bytes.into()) <= position
+        });
+        let mut lost = 0;
+        for entry in self.entries.range_mut(first..).take_while(|entry| entry.position < end) {
+            lost += u64::from(entry.size_bytes > 0);
+            entry.size_bytes = 0;
+        }
+        lost
+    }
+
     /// The offset of the first message that was stored at this time or later; the next offset
     /// where all are older.
     pub(super) fn at_time(&self, unix_ms: u64) -> u64 {

@@ -11,21 +11,16 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use turbopump_core::rocketmq::wire::body::PERM_READ;
-use turbopump_core::rocketmq::wire::identity::{index_key_hash, java_hash};
-use turbopump_core::rocketmq::wire::message::{Message, SysFlag};
+use turbopump_core::rocketmq::wire::message::SysFlag;
 use turbopump_core::time::Now;
 
 use super::Broker;
 use super::append::{Draft, Receipt};
-use super::clients::Notice;
 use super::groups::GroupSettings;
-use super::log::{Log, Range};
-use super::queue::Entry;
 use super::topics::{
     DEFAULT_TOPIC, GIVEN_UP_TOPIC, HALF_TOPIC, OPERATION_TOPIC, QueueId, SCHEDULE_TOPIC,
     STATE_TOPIC, TopicSettings,
 };
-use crate::broker::store::Recovery;
 
 /// Offsets in one record; more are written in several.
 const OFFSETS_MAX: usize = 4_096;
@@ -454,53 +449,6 @@ impl Broker {
         })
     }
 
-    /// Takes a record that was found on disk; in the order of the log, before anything else.
-    /// False where it makes no sense: it is left alone.
-    pub fn recover(&mut self, position: u64, record: &[u8]) -> bool {
-        let Ok((message, len)) = Message::decode(record) else {
-            return false;
-        };
-        let (Ok(queue), Ok(offset)) =
-            (u32::try_from(message.queue_id), u64::try_from(message.queue_offset))
-        else {
-            return false;
-        };
-        if queue >= self.config.limits.queues_max {
-            return false;
-        }
-        if message.topic == STATE_TOPIC
-            && let Ok(change) = serde_json::from_slice::<Change>(message.body)
-        {
-            self.apply(change);
-        }
-        let size_bytes = u32::try_from(len).unwrap_or(u32::MAX);
-        let range = Range { position, size_bytes };
-        self.recover_transaction(&message, range);
-        let topic = match self.topics.find(message.topic) {
-            Some(topic) => topic,
-            // What made it is lost, or its messages are older than that it was deleted.
-            None => self.topics.put(message.topic, TopicSettings::with_queues(queue + 1, 6)).0,
-        };
-        let properties = message.properties().unwrap_or_default();
-        if let Some(topic) = self.topics.get_mut(topic) {
-            while topic.queues.len() <= queue as usize {
-                topic.queues.push(super::queue::Queue::default());
-            }
-            let stored_ms = u64::try_from(message.store_timestamp_ms).unwrap_or(0);
-            let tags_code = properties.tags().map_or(0, java_hash);
-            let entry = Entry { position, stored_ms, size_bytes, tags_code };
-            if let Some(queue) = topic.queues.get_mut(queue as usize)
-                && !queue.restore(offset, entry)
-            {
-                return false;
-            }
-        }
-        for key in properties.index_keys().chain(properties.unique_key()) {
-            self.keys.insert(index_key_hash(message.topic, key), range);
-        }
-        true
-    }
-
     /// Deletions come first: what is there, too, was made again afterwards.
     fn apply(&mut self, change: Change) {
         for name in change.deleted_topics {
@@ -552,25 +500,18 @@ impl Broker {
         }
     }
 
-    /// What the store has found, for those who want to know.
-    pub fn note_recovery(&mut self, recovery: Recovery) {
-        if recovery.segments > 0 {
-            self.note(Notice::Recovered { recovery });
+    /// Takes a message of the state's topic that was found on disk.
+    pub(super) fn recover_state(&mut self, body: &[u8]) {
+        if let Ok(change) = serde_json::from_slice(body) {
+            self.apply(change);
         }
     }
 
-    /// All records that there are were taken: the log goes from `start` to `end`.
-    pub fn handle_recovered(&mut self, now: Now, start: u64, end: u64) {
-        self.log = Log::on_disk(start, end);
-        self.stored = end;
+    /// Nothing is to be remembered but what is known already.
+    pub(super) fn begin_remembering(&mut self) {
         let mut delays = core::mem::take(&mut self.state.delays);
         delays.iter_mut().for_each(|delay| delay.stored = delay.offset);
         self.state = State { delays, ..State::default() };
-        self.resume_transactions(now);
-        if let Some(topic) = self.topics.find(SCHEDULE_TOPIC) {
-            let levels = u32::try_from(self.config.delay_levels.len()).unwrap_or(0);
-            (0..levels).for_each(|queue| self.arrived(now, QueueId { topic, queue }));
-        }
     }
 }
 

@@ -65,6 +65,11 @@ impl Transactions {
         }
     }
 
+    /// Forgets half messages that begin from this position on, before that one.
+    pub(super) fn lose(&mut self, position: u64, end: u64) {
+        self.open.retain(|_, open| !(position..end).contains(&open.range.position));
+    }
+
     /// Forgets half messages that could not be stored.
     pub(super) fn forget_from(&mut self, position: u64) {
         while let Some(entry) = self.open.last_entry()
@@ -343,26 +348,17 @@ impl Broker {
         self.write_operation(now, offset);
     }
 
-    /// Takes a record of the half or the operation topic that was found on disk.
-    pub(super) fn recover_transaction(&mut self, message: &Message<'_>, range: Range) {
-        match message.topic {
-            HALF_TOPIC => {
-                let (Ok(offset), Ok(since_ms)) = (
-                    u64::try_from(message.queue_offset),
-                    u64::try_from(message.store_timestamp_ms),
-                ) else {
-                    return;
-                };
-                let open = Open { range, since_ms, checks: 0, is_busy: false };
-                self.transactions.open.insert(offset, open);
-            }
-            OPERATION_TOPIC => {
-                let body = core::str::from_utf8(message.body).unwrap_or_default();
-                for offset in body.split(',').filter_map(|offset| offset.parse().ok()) {
-                    self.transactions.open.remove(&offset);
-                }
-            }
-            _ => {}
+    /// Takes a half message that was found on disk.
+    pub(super) fn recover_half(&mut self, offset: u64, since_ms: u64, range: Range) {
+        let open = Open { range, since_ms, checks: 0, is_busy: false };
+        self.transactions.open.insert(offset, open);
+    }
+
+    /// Takes a message of the operation topic that was found on disk.
+    pub(super) fn recover_operation(&mut self, body: &[u8]) {
+        let body = core::str::from_utf8(body).unwrap_or_default();
+        for offset in body.split(',').filter_map(|offset| offset.parse().ok()) {
+            self.transactions.open.remove(&offset);
         }
     }
 

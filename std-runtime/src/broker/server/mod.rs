@@ -24,7 +24,7 @@ use turbopump_core::time::{Clock, Instant, Now};
 use bytes::Bytes;
 
 use super::config::{BrokerConfig, FlushPolicy, StoreConfig};
-use super::machine::{Broker, BrokerStats, Fault, JournalEntry, Notice, SessionId};
+use super::machine::{Broker, BrokerStats, Fault, JournalEntry, NOTES, Notice, SessionId};
 use super::store::{DiskStore, Folder, StoreSettings};
 use crate::backend::Backend;
 use crate::end::End;
@@ -114,8 +114,8 @@ fn open(
     let folder = Folder::open(&store.folder)?;
     let listen = config.listen;
     let mut machine = Broker::new(config, listen, true, now);
-    let opened = DiskStore::open(folder, settings, &mut |position, record| {
-        machine.recover(position, record);
+    let opened = DiskStore::open(folder, settings, NOTES, &mut |position, finding| {
+        machine.recover_finding(position, finding);
     });
     let (store, recovery) = opened.map_err(io::Error::other)?;
     machine.handle_recovered(now, store.start(), store.end());

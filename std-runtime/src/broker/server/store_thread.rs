@@ -1,9 +1,11 @@
-//! The store's threads: one that writes and syncs, one that reads what is no longer in memory.
+//! The store's threads: one that writes and syncs, one that reads what is no longer in memory, and
+//! one that writes the index of each segment that is full.
 //!
 //! What came in while a group was written is the next group: the slower the disk, the larger the
-//! groups. Both threads work outside of the lock.
+//! groups. All threads work outside of the lock.
 
 use core::time::Duration;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Instant as SystemInstant;
 
@@ -17,7 +19,7 @@ use super::listener::Serving;
 use crate::backend::Backend;
 use crate::broker::config::{FlushPolicy, RetentionConfig};
 use crate::broker::machine::{Broker, Group, Read};
-use crate::broker::store::{Disk, DiskStore, StoreError, StoreReader};
+use crate::broker::store::{Disk, DiskStore, Indexer, StoreError, StoreReader};
 
 /// How often it is looked for what has become too old or too much.
 const RETENTION_EVERY: Duration = Duration::from_secs(10);
@@ -35,6 +37,10 @@ struct Writer<B: Backend, D: Disk> {
     /// What may go once the state behind it is stored: everything before the first position, when
     /// everything before the second one is.
     trim: Option<(u64, u64)>,
+    /// Wakes whoever writes index files; they end with this.
+    indexes: SyncSender<()>,
+    /// For so many segments they were woken.
+    segments: usize,
 }
 
 /// What the writer is to do.
@@ -45,14 +51,15 @@ enum Work {
     Over,
 }
 
-/// Starts both threads; they end with the server.
+/// Starts the threads; they end with the server.
 pub(super) fn start<B: Backend, D: Disk>(
     serving: &Arc<Serving<Broker, B>>,
     store: DiskStore<D>,
     flush: FlushPolicy,
     retention: RetentionConfig,
 ) -> std::io::Result<()> {
-    let reader = store.reader();
+    let (reader, indexer) = (store.reader(), store.indexer());
+    let (indexes, woken) = sync_channel(1);
     let now = SystemInstant::now();
     let writer = Writer {
         serving: Arc::clone(serving),
@@ -63,6 +70,8 @@ pub(super) fn start<B: Backend, D: Disk>(
         synced: now,
         looked: now,
         trim: None,
+        indexes,
+        segments: 0,
     };
     let ticket = serving.end.enter();
     thread::Builder::new().name("turbopump-store".into()).spawn(move || {
@@ -70,6 +79,12 @@ pub(super) fn start<B: Backend, D: Disk>(
         let _ticket = ticket;
         let mut writer = writer;
         writer.run();
+    })?;
+    let (waiting, ticket) = (Arc::clone(serving), serving.end.enter());
+    thread::Builder::new().name("turbopump-index".into()).spawn(move || {
+        let _ticket = ticket;
+        let indexer = indexer;
+        index_all(&waiting, &indexer, &woken);
     })?;
     let (serving, ticket) = (Arc::clone(serving), serving.end.enter());
     thread::Builder::new().name("turbopump-reads".into()).spawn(move || {
@@ -90,6 +105,7 @@ impl<B: Backend, D: Disk> Writer<B, D> {
             }
             self.sync_if_due();
             self.retain_if_due();
+            self.index_if_due();
         }
         if self.is_dirty {
             self.sync();
@@ -211,6 +227,15 @@ impl<B: Backend, D: Disk> Writer<B, D> {
         });
     }
 
+    /// A segment that is full has no index yet, and others may have none from before.
+    fn index_if_due(&mut self) {
+        let segments = self.store.segment_count();
+        if segments != core::mem::replace(&mut self.segments, segments) {
+            // Where it is awake already it looks once more.
+            let _ = self.indexes.try_send(());
+        }
+    }
+
     fn remove_before(&mut self, position: u64) {
         match self.store.remove_before(position) {
             Ok(start) => {
@@ -227,8 +252,23 @@ fn read_all<B: Backend, D: Disk>(serving: &Serving<Broker, B>, reader: &StoreRea
             .iter()
             .map(|range| reader.read(range.position, range.size_bytes as usize))
             .collect();
+        let damages = reader.take_damages();
         let now = serving.clock.now();
-        serving.common.with_machine(|machine| machine.handle_read(now, id, slices.ok()));
+        serving.common.with_machine(|machine| {
+            machine.handle_damaged(&damages);
+            machine.handle_read(now, id, slices.ok());
+        });
+    }
+}
+
+/// Nothing depends on index files: what fails is left, and read whole at the next start.
+fn index_all<B: Backend, D: Disk>(
+    serving: &Serving<Broker, B>,
+    indexer: &Indexer<D>,
+    woken: &Receiver<()>,
+) {
+    while woken.recv().is_ok() {
+        while !serving.common.lock().is_over && !matches!(indexer.write_next(), Ok(false)) {}
     }
 }
 

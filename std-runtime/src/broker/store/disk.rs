@@ -77,6 +77,13 @@ pub trait Disk: Send + Sync + 'static {
     ///
     /// What the disk says.
     fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Gives a file another name, in place of the file that has it, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 }
 
 /// A folder of the operating system's, which belongs to one store alone as long as this is there.
@@ -183,6 +190,10 @@ impl Disk for Folder {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         fs::remove_file(self.path.join(name))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.path.join(from), self.path.join(to))
     }
 }
 

@@ -38,6 +38,11 @@ pub enum StoreError {
     /// Something could not be synced, or not be taken back: nobody knows what is on disk. Start
     /// again, to find out.
     Closed,
+    /// What was good once is damaged, and is lost.
+    Damaged {
+        /// Where the damaged part begins.
+        position: u64,
+    },
     /// Nothing is kept at this position any more, or yet.
     Gone {
         /// The position.
@@ -83,6 +88,9 @@ impl fmt::Display for StoreError {
                 "the store takes nothing since something could not be synced: free or repair the \
                  disk, then start again",
             ),
+            Self::Damaged { position } => {
+                write!(f, "what was stored at position {position} is damaged")
+            }
             Self::Gone { position } => write!(f, "there is nothing at position {position}"),
         }
     }

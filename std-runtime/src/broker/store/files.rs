@@ -2,7 +2,6 @@
 
 use core::fmt;
 use std::io::IoSlice;
-use std::sync::{PoisonError, RwLock};
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -12,7 +11,10 @@ use bytes::Bytes;
 use super::disk::Disk;
 use super::error::{SYNC, StoreError};
 use super::format::{HEADER_BYTES, Trailer, header, segment_name, trailer_bytes};
-use super::scan::{Found, Recovery, Scanned, room, scan, segments, stored_ms};
+use super::index::{Finding, Notes, index_name};
+use super::indexing::{Indexer, believe, clear_away};
+use super::reader::{Files, OpenSegment, StoreReader};
+use super::scan::{Found, Recovery, Scanned, Seen, scan, segments, stored_ms};
 
 /// How a store is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,33 +46,16 @@ pub struct Segment {
 pub struct DiskStore<D: Disk> {
     shared: Arc<Files<D>>,
     settings: StoreSettings,
+    notes: Notes,
     segments: Vec<Segment>,
     end: u64,
     is_closed: bool,
 }
 
-/// What is read while the store is written.
-struct Files<D: Disk> {
-    disk: D,
-    /// In order, by their first position.
-    open: RwLock<Vec<(u64, Arc<D::File>)>>,
-}
-
-impl<D: Disk> Files<D> {
-    fn last(&self) -> Option<Arc<D::File>> {
-        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
-        open.last().map(|(_, file)| Arc::clone(file))
-    }
-
-    fn push(&self, start: u64, file: D::File) {
-        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
-        open.push((start, Arc::new(file)));
-    }
-}
-
 impl<D: Disk> DiskStore<D> {
     /// Opens the store on `disk`, which is made where there is none, and cuts off what was never
-    /// written whole. Calls `each` with the position and the bytes of each good message, in order.
+    /// written whole. Calls `each` with the position of each good message, in order, and what is
+    /// found of it. Segments that have an index are not read.
     ///
     /// # Errors
     ///
@@ -78,20 +63,41 @@ impl<D: Disk> DiskStore<D> {
     pub fn open(
         disk: D,
         settings: StoreSettings,
-        each: &mut dyn FnMut(u64, &[u8]),
+        notes: Notes,
+        each: &mut dyn FnMut(u64, Finding<'_>),
     ) -> Result<(Self, Recovery), StoreError> {
         let mut recovery = Recovery::default();
-        let found = segments(&disk)?;
-        let shared = Arc::new(Files { disk, open: RwLock::new(Vec::new()) });
-        let mut store = Self { shared, settings, segments: Vec::new(), end: 0, is_closed: false };
+        let files = disk.list().map_err(StoreError::of("list", "the folder"))?;
+        let found = segments(&files);
+        clear_away(&disk, &files, &found);
+        let shared = Arc::new(Files::new(disk));
+        let mut store =
+            Self { shared, settings, notes, segments: Vec::new(), end: 0, is_closed: false };
         for segment in found {
-            let scanned = scan(&store.shared.disk, &segment, &mut recovery, each)?;
-            store.adopt(&segment, scanned)?;
+            let disk = &store.shared.disk;
+            if let Some(known) = believe(disk, &segment, &files, notes, &mut recovery, each) {
+                store.adopt(&segment, known, true, false)?;
+                continue;
+            }
+            let damages = recovery.damages;
+            let scanned = scan(disk, &segment, &mut recovery, &mut |seen| {
+                if let Seen::Record(position, record) = seen {
+                    each(position, Finding::Record(record));
+                }
+            })?;
+            let is_good = recovery.damages == damages;
+            store.adopt(&segment, scanned, false, is_good)?;
         }
         Ok((store, recovery))
     }
 
-    fn adopt(&mut self, segment: &Found, scanned: Scanned) -> Result<(), StoreError> {
+    fn adopt(
+        &mut self,
+        segment: &Found,
+        scanned: Scanned,
+        is_indexed: bool,
+        wants_index: bool,
+    ) -> Result<(), StoreError> {
         let disk = &self.shared.disk;
         self.end = self.end.max(scanned.end);
         if segment.is_last && scanned.is_headless && scanned.end == segment.start {
@@ -106,7 +112,14 @@ impl<D: Disk> DiskStore<D> {
             disk.truncate(&file, len).map_err(StoreError::of("truncate", &segment.name))?;
             disk.sync(&file).map_err(StoreError::of(SYNC, &segment.name))?;
         }
-        self.shared.push(segment.start, file);
+        let open = match is_indexed {
+            true => OpenSegment::unproved(segment.start, file),
+            false => OpenSegment::proved(segment.start, file),
+        };
+        if !segment.is_last {
+            open.seal(segment.len, wants_index);
+        }
+        self.shared.push(open);
         self.segments.push(Segment {
             start: segment.start,
             bytes: scanned.end - segment.start,
@@ -133,6 +146,12 @@ impl<D: Disk> DiskStore<D> {
         self.segments.clone()
     }
 
+    /// How many segments there are.
+    #[must_use]
+    pub const fn segment_count(&self) -> usize {
+        self.segments.len()
+    }
+
     /// Writes a group, whose messages have these sizes and lie one behind the other in `parts`;
     /// returns where the next one goes.
     ///
@@ -152,21 +171,23 @@ impl<D: Disk> DiskStore<D> {
             return Err(StoreError::Position { end: self.end, group: position });
         }
         let is_full = |segment: &Segment| segment.bytes >= self.settings.segment_bytes;
-        if self.segments.last().is_none_or(is_full) {
+        // Nothing goes behind what had a successor once.
+        let is_sealed = self.shared.last().is_some_and(|segment| segment.is_sealed());
+        if is_sealed || self.segments.last().is_none_or(is_full) {
             self.roll()?;
         }
         let trailer = Trailer::of(position, parts, sizes).to_bytes();
         let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
         slices.push(IoSlice::new(&trailer));
-        let (Some(file), Some(segment)) = (self.shared.last(), self.segments.last_mut()) else {
+        let (Some(open), Some(segment)) = (self.shared.last(), self.segments.last_mut()) else {
             return Err(StoreError::Closed);
         };
         let name = segment_name(segment.start);
         let disk = &self.shared.disk;
-        if let Err(error) = disk.append(&file, &mut slices) {
+        if let Err(error) = disk.append(&open.file, &mut slices) {
             // A part of it may be there: what comes next must not lie behind it.
             let len = HEADER_BYTES as u64 + segment.bytes;
-            self.is_closed = disk.truncate(&file, len).is_err();
+            self.is_closed = disk.truncate(&open.file, len).is_err();
             return Err(StoreError::of("append to", &name)(error));
         }
         let bytes: u64 = sizes.iter().map(|size| u64::from(*size)).sum();
@@ -195,7 +216,12 @@ impl<D: Disk> DiskStore<D> {
             self.is_closed = disk.remove(&name).is_err();
             return Err(StoreError::of("begin", &name)(error));
         }
-        self.shared.push(self.end, file);
+        if let (Some(open), Some(segment)) = (self.shared.last(), self.segments.last())
+            && !open.is_sealed()
+        {
+            open.seal(HEADER_BYTES as u64 + segment.bytes, true);
+        }
+        self.shared.push(OpenSegment::proved(self.end, file));
         self.segments.push(Segment { start: self.end, bytes: 0, last_stored_ms: 0 });
         Ok(())
     }
@@ -209,10 +235,10 @@ impl<D: Disk> DiskStore<D> {
         if self.is_closed {
             return Err(StoreError::Closed);
         }
-        let Some(file) = self.shared.last() else {
+        let Some(open) = self.shared.last() else {
             return Ok(());
         };
-        self.shared.disk.sync(&file).map_err(|error| {
+        self.shared.disk.sync(&open.file).map_err(|error| {
             self.is_closed = true;
             StoreError::of(SYNC, "the last segment")(error)
         })
@@ -232,8 +258,9 @@ impl<D: Disk> DiskStore<D> {
             let name = segment_name(first.start);
             self.shared.disk.remove(&name).map_err(StoreError::of("remove", &name))?;
             self.segments.remove(0);
-            let mut open = self.shared.open.write().unwrap_or_else(PoisonError::into_inner);
-            open.retain(|(start, _)| *start != first.start);
+            self.shared.forget(first.start);
+            // Where it stays it is removed when the store is opened again.
+            let _ = self.shared.disk.remove(&index_name(first.start));
             any = true;
         }
         if any {
@@ -246,7 +273,13 @@ impl<D: Disk> DiskStore<D> {
     /// Reads while others write.
     #[must_use]
     pub fn reader(&self) -> StoreReader<D> {
-        StoreReader { shared: Arc::clone(&self.shared) }
+        StoreReader::new(Arc::clone(&self.shared))
+    }
+
+    /// Writes index files while others write; there is to be one at a time.
+    #[must_use]
+    pub fn indexer(&self) -> Indexer<D> {
+        Indexer::new(Arc::clone(&self.shared), self.notes)
     }
 }
 
@@ -262,49 +295,5 @@ impl<D: Disk> fmt::Debug for DiskStore<D> {
             .field("end", &self.end)
             .field("is_closed", &self.is_closed)
             .finish_non_exhaustive()
-    }
-}
-
-/// Reads messages, from any thread.
-pub struct StoreReader<D: Disk> {
-    shared: Arc<Files<D>>,
-}
-
-impl<D: Disk> StoreReader<D> {
-    /// Reads so many bytes from this position on; they have to lie in one segment.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Gone`] where they are not there, and what the disk says.
-    pub fn read(&self, position: u64, len: usize) -> Result<Bytes, StoreError> {
-        let file = {
-            let open = self.shared.open.read().unwrap_or_else(PoisonError::into_inner);
-            let behind = open.partition_point(|(start, _)| *start <= position);
-            let found = behind.checked_sub(1).and_then(|index| open.get(index));
-            found.map(|(start, file)| (*start, Arc::clone(file)))
-        };
-        let Some((start, file)) = file else {
-            return Err(StoreError::Gone { position });
-        };
-        let mut bytes = room(len);
-        let at = HEADER_BYTES as u64 + position - start;
-        let read = self.shared.disk.read_at(&file, at, &mut bytes);
-        let read = read.map_err(StoreError::of("read", "a segment"))?;
-        if read < len {
-            return Err(StoreError::Gone { position: position + read as u64 });
-        }
-        Ok(Bytes::from(bytes))
-    }
-}
-
-impl<D: Disk> Clone for StoreReader<D> {
-    fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared) }
-    }
-}
-
-impl<D: Disk> fmt::Debug for StoreReader<D> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StoreReader").finish_non_exhaustive()
     }
 }

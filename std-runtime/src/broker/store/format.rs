@@ -129,6 +129,12 @@ impl Trailer {
         bytes
     }
 
+    /// Its own checksum.
+    pub(super) fn crc(&self) -> u32 {
+        let bytes = self.to_bytes();
+        bytes.last_chunk().map_or(0, |crc| u32::from_be_bytes(*crc))
+    }
+
     /// The length that a trailer with these first bytes has, if it is one.
     pub(super) fn len_of(head: &[u8]) -> Option<usize> {
         let (len, rest) = head.split_first_chunk()?;

@@ -29,6 +29,14 @@ pub struct Damage {
     pub bytes: u64,
 }
 
+impl Damage {
+    /// Where it ends.
+    #[must_use]
+    pub const fn end(&self) -> u64 {
+        self.position.saturating_add(self.bytes)
+    }
+}
+
 /// What was found when a store was opened, or verified.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -49,6 +57,16 @@ pub struct Recovery {
     pub damages: u64,
     /// How many bytes are damaged.
     pub damaged_bytes: u64,
+    /// Messages among the good ones that are known by an index: they are proved before the first
+    /// of their segment is read.
+    pub records_by_index: u64,
+    /// Index files that are good.
+    pub indexes: usize,
+    /// Segments before the last one that have no index: they were read whole.
+    pub indexes_missing: usize,
+    /// Index files that are torn, damaged, of another version or of something else: their segments
+    /// were read whole.
+    pub indexes_unusable: usize,
 }
 
 impl Recovery {
@@ -78,6 +96,14 @@ impl fmt::Display for Recovery {
         if *torn_bytes > 0 {
             write!(f, "; {torn_bytes} bytes at the end were never written whole")?;
         }
+        if self.records_by_index > 0 {
+            write!(f, "; {} messages are known by their index", self.records_by_index)?;
+        }
+        if self.indexes + self.indexes_missing + self.indexes_unusable > 0 {
+            let Self { indexes, indexes_missing, indexes_unusable, .. } = self;
+            write!(f, "; index files: {indexes} good, {indexes_missing} missing, ")?;
+            write!(f, "{indexes_unusable} unusable")?;
+        }
         if self.damages > 0 {
             write!(f, "; LOST: {} bytes in {} places", self.damaged_bytes, self.damages)?;
             for Damage { position, bytes } in &self.damaged {
@@ -88,19 +114,6 @@ impl fmt::Display for Recovery {
     }
 }
 
-/// Looks at a store without changing it.
-///
-/// # Errors
-///
-/// [`StoreError`] where the disk can't be read, or the store is of a later version.
-pub fn verify<D: Disk>(disk: &D) -> Result<Recovery, StoreError> {
-    let mut recovery = Recovery::default();
-    for segment in segments(disk)? {
-        scan(disk, &segment, &mut recovery, &mut |_, _| {})?;
-    }
-    Ok(recovery)
-}
-
 /// A file that has to be looked at.
 pub(super) struct Found {
     pub(super) name: String,
@@ -109,21 +122,20 @@ pub(super) struct Found {
     pub(super) is_last: bool,
 }
 
-/// All segments, in order.
-pub(super) fn segments<D: Disk>(disk: &D) -> Result<Vec<Found>, StoreError> {
-    let files = disk.list().map_err(StoreError::of("list", "the folder"))?;
+/// All segments among these files, in order.
+pub(super) fn segments(files: &[(String, u64)]) -> Vec<Found> {
     let mut found: Vec<Found> = files
-        .into_iter()
+        .iter()
         .filter_map(|(name, len)| {
-            let start = segment_start(&name)?;
-            Some(Found { name, start, len, is_last: false })
+            let start = segment_start(name)?;
+            Some(Found { name: name.clone(), start, len: *len, is_last: false })
         })
         .collect();
     found.sort_by_key(|segment| segment.start);
     if let Some(last) = found.last_mut() {
         last.is_last = true;
     }
-    Ok(found)
+    found
 }
 
 /// How a segment ends.
@@ -137,12 +149,20 @@ pub(super) struct Scanned {
     pub(super) is_headless: bool,
 }
 
-/// Walks a segment; calls `each` with the position and the bytes of each good message.
+/// What a scan comes by.
+pub(super) enum Seen<'a> {
+    /// A good message, and its position.
+    Record(u64, &'a [u8]),
+    /// The end of a group.
+    Trailer(&'a Trailer),
+}
+
+/// Walks a segment; calls `each` with each good message and each end of a group.
 pub(super) fn scan<D: Disk>(
     disk: &D,
     segment: &Found,
     recovery: &mut Recovery,
-    each: &mut dyn FnMut(u64, &[u8]),
+    each: &mut dyn FnMut(Seen<'_>),
 ) -> Result<Scanned, StoreError> {
     let file = disk.open(&segment.name).map_err(StoreError::of("open", &segment.name))?;
     let mut window = Window { disk, file: &file, name: &segment.name, at: 0, bytes: Vec::new() };
@@ -172,6 +192,7 @@ pub(super) fn scan<D: Disk>(
         };
         recovery.lose(position, trailer.group);
         scan.deliver(&trailer, recovery, &mut scanned, each)?;
+        each(Seen::Trailer(&trailer));
         recovery.groups += 1;
         (position, scanned.end) = (end, end);
     }
@@ -254,14 +275,14 @@ impl<D: Disk> Scan<'_, D> {
         trailer: &Trailer,
         recovery: &mut Recovery,
         scanned: &mut Scanned,
-        each: &mut dyn FnMut(u64, &[u8]),
+        each: &mut dyn FnMut(Seen<'_>),
     ) -> Result<(), StoreError> {
         let mut position = trailer.group;
         for record in &trailer.records {
             let size_bytes = record.size_bytes as usize;
             let bytes = self.get(position, size_bytes)?;
             if bytes.len() == size_bytes && crc32fast::hash(bytes) == record.crc {
-                each(position, bytes);
+                each(Seen::Record(position, bytes));
                 recovery.records += 1;
                 recovery.bytes += u64::from(record.size_bytes);
                 scanned.last_stored_ms = stored_ms(bytes).unwrap_or(scanned.last_stored_ms);
