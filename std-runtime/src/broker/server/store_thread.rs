@@ -268,7 +268,13 @@ fn index_all<B: Backend, D: Disk>(
     woken: &Receiver<()>,
 ) {
     while woken.recv().is_ok() {
-        while !serving.common.lock().is_over && !matches!(indexer.write_next(), Ok(false)) {}
+        loop {
+            // Not held while anything is written.
+            let is_over = serving.common.lock().is_over;
+            if is_over || matches!(indexer.write_next(), Ok(false)) {
+                break;
+            }
+        }
     }
 }
 
