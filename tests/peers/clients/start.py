@@ -1,6 +1,7 @@
 """Measures how long a broker takes to start on a store with many messages, with its index files and
 without them, with the store in the system's cache and not: seconds from the start of the program
-to the line `ready`, and what it has read from the disk until then; medians. Then what it costs to write index files.
+to the line `ready`, and what it has read from the disk until then; medians. Then what it costs to
+write index files.
 
     python3 tests/peers/clients/start.py PROGRAM [--messages 4000000] [--bytes 128] [--rounds 5]
 
