@@ -65,6 +65,12 @@ impl Client {
     }
 
     fn receive(&mut self) -> std::io::Result<Answer> {
+        let (opaque, answer) = self.receive_any()?;
+        assert_eq!(opaque, self.next);
+        Ok(answer)
+    }
+
+    fn receive_any(&mut self) -> std::io::Result<(i32, Answer)> {
         let mut length = [0; 4];
         self.stream.read_exact(&mut length)?;
         let mut frame = length.to_vec();
@@ -76,8 +82,8 @@ impl Client {
             (field.name().unwrap().to_string(), value.unwrap_or_default())
         });
         let fields = fields.collect();
-        assert_eq!(frame.header.opaque, self.next);
-        Ok(Answer { code: frame.header.code, fields, body: frame.body.to_vec() })
+        let answer = Answer { code: frame.header.code, fields, body: frame.body.to_vec() };
+        Ok((frame.header.opaque, answer))
     }
 
     pub(crate) fn ask(&mut self, code: i32, fields: &[(&str, &str)], body: &[u8]) -> Answer {
@@ -106,6 +112,28 @@ impl Client {
             ("j", "0"),
         ];
         self.ask(310, &fields, body)
+    }
+
+    /// Sends a message without waiting for the answer.
+    pub(crate) fn say_produce(&mut self, topic: &str, queue: u32, body: &[u8]) {
+        let queue = queue.to_string();
+        let fields = [
+            ("a", "producers"),
+            ("b", topic),
+            ("c", "TBW102"),
+            ("d", "4"),
+            ("e", &*queue),
+            ("f", "0"),
+            ("g", "0"),
+            ("h", "0"),
+            ("j", "0"),
+        ];
+        self.send(310, &fields, body).unwrap();
+    }
+
+    /// What comes next, for whatever was asked; `None` once the connection is closed.
+    pub(crate) fn next_answer(&mut self) -> Option<Answer> {
+        self.receive_any().ok().map(|(_, answer)| answer)
     }
 
     pub(crate) fn pull(&mut self, topic: &str, queue: u32, offset: u64) -> Answer {

@@ -140,12 +140,38 @@ impl Broker {
 #[cfg(test)]
 mod tests {
     use alloc::vec;
+    use alloc::vec::Vec;
 
     use turbopump_core::rocketmq::wire::frame::encode;
     use turbopump_core::rocketmq::wire::header::{Header, Serialization, request_code};
 
     use crate::broker::BrokerConfig;
     use crate::broker::machine::kit::Kit;
+
+    /// Pulls of a whole queue, one behind the other.
+    fn pulls(count: i32) -> Vec<u8> {
+        let fields = [
+            ("consumerGroup", "g"),
+            ("topic", "Orders"),
+            ("queueId", "0"),
+            ("queueOffset", "0"),
+            ("maxMsgNums", "32"),
+            ("sysFlag", "4"),
+            ("commitOffset", "0"),
+            ("suspendTimeoutMillis", "0"),
+            ("subVersion", "0"),
+            ("subscription", "*"),
+        ];
+        let mut frames = vec![0; 64 * 1024];
+        let mut end = 0;
+        for opaque in 0..count {
+            let header = Header::request(request_code::PULL_MESSAGE, opaque);
+            let room = &mut frames[end..];
+            end += encode(&header, Serialization::Json, &fields, &[], room).unwrap();
+        }
+        frames.truncate(end);
+        frames
+    }
 
     /// Somebody asks for everything a hundred times at once, and reads what comes piece by piece.
     #[test]
@@ -162,29 +188,10 @@ mod tests {
                 kit.restart();
             }
             let client = kit.connect();
-            let fields = [
-                ("consumerGroup", "g"),
-                ("topic", "Orders"),
-                ("queueId", "0"),
-                ("queueOffset", "0"),
-                ("maxMsgNums", "32"),
-                ("sysFlag", "4"),
-                ("commitOffset", "0"),
-                ("suspendTimeoutMillis", "0"),
-                ("subVersion", "0"),
-                ("subscription", "*"),
-            ];
-            let mut window = vec![0; 64 * 1024];
-            let mut end = 0;
-            for opaque in 0..100 {
-                let header = Header::request(request_code::PULL_MESSAGE, opaque);
-                let room = &mut window[end..];
-                end += encode(&header, Serialization::Json, &fields, &[], room).unwrap();
-            }
-            let (mut start, mut turns, mut answers) = (0, 0, 0);
-            while start < end {
-                let left = &window[start..end];
-                start += kit.broker.handle_bytes(kit.now, client, left).unwrap();
+            let (frames, mut start) = (pulls(100), 0);
+            let (mut turns, mut answers) = (0, 0);
+            while start < frames.len() {
+                start += kit.broker.handle_bytes(kit.now, client, &frames[start..]).unwrap();
                 assert!(!kit.broker.takes_bytes(client), "two answers are more than may be");
                 let session = kit.broker.sessions.get(client).unwrap();
                 // One answer has 30 messages of some more than 1,000 bytes.
@@ -199,5 +206,25 @@ mod tests {
             }
             assert_eq!((turns, answers), (50, 100));
         }
+    }
+    #[test]
+    fn what_goes_away_while_it_is_read_is_said_to_be_gone() {
+        let mut kit = Kit::with(BrokerConfig::default(), true);
+        let client = kit.connect();
+        for _ in 0..10 {
+            kit.produce(client, "Orders", 0, "x", &[]);
+        }
+        kit.restart();
+        let client = kit.connect();
+        kit.broker.handle_bytes(kit.now, client, &pulls(2)).unwrap();
+        let reads = [(); 2].map(|()| kit.broker.poll_read().unwrap());
+        kit.broker.handle_read(kit.now, reads[0].id, None);
+        assert_eq!(kit.take(client)[0].code, 1, "nobody knows why");
+        let topic = kit.broker.topics.by_name("Orders").unwrap();
+        let fourth = topic.queues[0].get(4).unwrap().position;
+        kit.broker.handle_trimmed(fourth);
+        kit.broker.handle_read(kit.now, reads[1].id, None);
+        let got = kit.take(client).remove(0);
+        assert_eq!((got.code, got.number("nextBeginOffset")), (21, 4));
     }
 }

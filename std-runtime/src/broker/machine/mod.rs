@@ -318,6 +318,12 @@ impl Broker {
         self.remember(now, true);
     }
 
+    /// Whether something that was taken is not answered yet, because it is being stored or read.
+    #[must_use]
+    pub fn owes_answers(&self) -> bool {
+        !self.pending.is_empty() || self.log.has_group() || self.reads.len() > 0
+    }
+
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Now) {
         self.run_timers(now);

@@ -53,6 +53,9 @@ pub(super) struct Pull {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Found {
     pub(super) request: Request,
+    queue: QueueId,
+    /// Of the first message.
+    position: u64,
     messages: u64,
     header: PullMessageResponseHeader,
 }
@@ -196,7 +199,7 @@ impl Broker {
         if let Some(group) = self.groups.get_mut(&group)
             && let Some(offset) = group.resets.remove(&queue)
         {
-            self.answer_moved(&pull, offset);
+            self.answer_moved(pull.request, pull.queue, offset, "OFFSET_RESET");
             return Ok(());
         }
         let may_wait = flags.has(PullFlags::SUSPEND) && header.suspend_timeout_millis > 0;
@@ -299,7 +302,9 @@ impl Broker {
             let remark = "too many messages are being read from disk";
             self.answer(pull.request, response_code::FLOW_CONTROL, Some(remark));
         } else if code == response_code::SUCCESS {
-            let found = Found { request: pull.request, messages, header };
+            let position = ranges.first().map_or(0, |range| range.position);
+            let (request, queue) = (pull.request, pull.queue);
+            let found = Found { request, queue, position, messages, header };
             self.fetch(now, ranges, After::Pull(found));
         } else {
             self.answer_with(pull.request, code, Some(remark), &header, &[]);
@@ -307,9 +312,9 @@ impl Broker {
         true
     }
 
-    /// An administrator has set another offset.
-    fn answer_moved(&mut self, pull: &Pull, offset: u64) {
-        let bounds = self.topics.queue(pull.queue).map_or((0, 0), |q| (q.min(), q.max()));
+    /// It has to go on at another offset.
+    fn answer_moved(&mut self, request: Request, queue: QueueId, offset: u64, remark: &str) {
+        let bounds = self.topics.queue(queue).map_or((0, 0), |q| (q.min(), q.max()));
         let header = PullMessageResponseHeader {
             next_begin_offset: offset as i64,
             min_offset: bounds.0 as i64,
@@ -317,13 +322,18 @@ impl Broker {
             ..Default::default()
         };
         let code = response_code::PULL_OFFSET_MOVED;
-        self.answer_with(pull.request, code, Some("OFFSET_RESET"), &header, &[]);
+        self.answer_with(request, code, Some(remark), &header, &[]);
     }
 
     /// What was found has been read, or could not be.
     pub(super) fn deliver(&mut self, found: Found, slices: Option<&mut Vec<Bytes>>) {
-        let Found { request, messages, header } = found;
+        let Found { request, queue, position, messages, header } = found;
         let Some(slices) = slices else {
+            if position < self.log.start() {
+                // They went away while they were being read.
+                let min = self.topics.queue(queue).map_or(0, Queue::min);
+                return self.answer_moved(request, queue, min, "OFFSET_TOO_SMALL");
+            }
             let remark = "the messages can't be read from disk; see the broker's log";
             self.answer(request, response_code::SYSTEM_ERROR, Some(remark));
             return;
@@ -406,7 +416,8 @@ impl Broker {
                 if let Some(queue) = self.topics.queue_mut(id) {
                     queue.waiting.retain(|other| *other != number);
                 }
-                self.answer_moved(&waiting.pull, offset);
+                let Pull { request, queue, .. } = waiting.pull;
+                self.answer_moved(request, queue, offset, "OFFSET_RESET");
                 told = true;
             }
         }

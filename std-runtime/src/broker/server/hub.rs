@@ -58,6 +58,10 @@ pub trait Served: Send + 'static {
     fn frame_bytes_max(&self) -> usize;
     /// Connections without a word for so long are closed.
     fn idle_max(&self) -> Duration;
+    /// Whether something that was taken is not answered yet, because it is being stored or read.
+    fn owes_answers(&self) -> bool {
+        false
+    }
     /// Grows with each change that name servers are to be told.
     fn registration_version(&self) -> u64 {
         0
@@ -85,6 +89,8 @@ pub(super) struct Hub<M> {
     pub(super) writer_sleeps: bool,
     /// The store's thread that reads waits for work.
     pub(super) reader_sleeps: bool,
+    /// Nothing more is taken: what was is finished.
+    pub(super) is_stopping: bool,
     pub(super) is_over: bool,
     /// What those who register were called for.
     registered_version: u64,
@@ -98,6 +104,8 @@ pub(super) struct Common<M> {
     hub: Mutex<Hub<M>>,
     /// Rung when something is due earlier than the clock's task knows.
     pub(super) bell: Bell,
+    /// Rung while it stops, when nothing is owed any more.
+    pub(super) settled: Bell,
     /// For the store's thread that writes.
     pub(super) writes: Condvar,
     /// For the store's thread that reads.
@@ -117,6 +125,7 @@ impl<M: Served> Common<M> {
             sleeps_until: None,
             writer_sleeps: false,
             reader_sleeps: false,
+            is_stopping: false,
             is_over: false,
             registered_version,
             claimed_bytes: Arc::default(),
@@ -125,6 +134,7 @@ impl<M: Served> Common<M> {
         Self {
             hub: Mutex::new(hub),
             bell: Bell::default(),
+            settled: Bell::default(),
             writes: Condvar::new(),
             reads: Condvar::new(),
             registrars: (0..registrars).map(|_| Bell::default()).collect(),
@@ -151,6 +161,22 @@ impl<M: Served> Common<M> {
         outcome
     }
 
+    /// Nothing more is taken from anybody.
+    pub(super) fn begin_to_stop(&self) {
+        self.step(None, |hub| hub.is_stopping = true);
+    }
+
+    /// Connections close once they have written what they have.
+    pub(super) fn call_it_over(&self) {
+        let mut hub = self.lock();
+        hub.is_over = true;
+        let wakers: Vec<_> = hub.drivers.iter_mut().filter_map(WakerSlot::take).collect();
+        drop(hub);
+        wakers.into_iter().for_each(core::task::Waker::wake);
+        self.writes.notify_all();
+        self.reads.notify_all();
+    }
+
     /// Calls `act` under the lock, then calls the clock and the store if they have work.
     fn step<O>(&self, turn: Option<SessionId>, act: impl FnOnce(&mut Hub<M>) -> O) -> O {
         let mut hub = self.lock();
@@ -170,10 +196,14 @@ impl<M: Served> Common<M> {
         // Calling once is enough.
         hub.writer_sleeps &= !has_write;
         hub.reader_sleeps &= !has_read;
+        let is_settled = hub.is_stopping && !hub.machine.owes_answers();
         let version = hub.machine.registration_version();
         let is_news = version != hub.registered_version;
         hub.registered_version = version;
         drop(hub);
+        if is_settled {
+            self.settled.ring();
+        }
         if is_news {
             self.registrars.iter().for_each(Bell::ring);
         }
@@ -285,7 +315,7 @@ impl<M: Served> Machine for Hub<M> {
     }
 
     fn takes_bytes(&self) -> bool {
-        self.turn.is_none_or(|id| self.machine.takes_bytes(id))
+        !self.is_stopping && self.turn.is_none_or(|id| self.machine.takes_bytes(id))
     }
 
     fn poll_transmit(&mut self, _now: Now, out: &mut Chunks<Bytes>) {

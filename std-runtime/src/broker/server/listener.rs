@@ -26,6 +26,7 @@ use crate::broker::config::TlsConfig;
 use crate::end::End;
 use crate::net::FuturesIo;
 use crate::tasks::kinds;
+use crate::within::within;
 
 /// After an error of the listener.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -35,7 +36,10 @@ pub(super) struct Serving<M, B: Backend> {
     pub(super) backend: B,
     pub(super) common: Arc<Common<M>>,
     pub(super) clock: ServerClock<B>,
+    /// Of everything that nobody waits for any longer.
     pub(super) end: Arc<End>,
+    /// Of listeners; connections are inside.
+    pub(super) visits: Arc<End>,
     #[cfg(feature = "tls")]
     pub(super) tls: Option<TlsConfig>,
 }
@@ -53,7 +57,7 @@ impl<M: Served, B: Backend> Serving<M, B> {
             let mut listener = listener;
             let options = SocketOptions::default();
             while let Some(accepted) =
-                this.end.unless_over(B::accept(&mut listener, &options)).await
+                this.visits.unless_over(B::accept(&mut listener, &options)).await
             {
                 match accepted {
                     Ok((reader, writer, peer)) => this.take(reader, writer, peer),
@@ -75,7 +79,7 @@ impl<M: Served, B: Backend> Serving<M, B> {
         let Some(id) = self.common.with_machine(|machine| machine.handle_opened(now, peer)) else {
             return;
         };
-        let ticket = self.end.enter();
+        let tickets = (self.end.enter(), self.visits.enter());
         // Made here, so that the machine is told even if the task is dropped before it has run.
         let mut session = Session {
             door: Door { common: Arc::clone(&self.common), id },
@@ -84,7 +88,7 @@ impl<M: Served, B: Backend> Serving<M, B> {
         };
         let this = Arc::clone(self);
         kinds::BROKER_CONNECTION.spawn(&self.backend, async move {
-            let _ticket = ticket;
+            let _tickets = tickets;
             // The whole of it, not its fields one by one: dropping it is what counts.
             let session = &mut session;
             let run = this.run(session, reader, writer);
@@ -102,7 +106,8 @@ impl<M: Served, B: Backend> Serving<M, B> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {
             let silent_max = self.common.lock().machine.idle_max();
-            match enter(&self.backend, tls, (reader, writer), silent_max).await {
+            let entering = enter(&self.backend, tls, (reader, writer), silent_max);
+            match self.visits.unless_over(entering).await.unwrap_or(Entered::Silent) {
                 Entered::Plain(reader, writer) => session.drive(reader, writer).await,
                 Entered::Secured(reader, writer) => session.drive(reader, writer).await,
                 Entered::Silent => return false,
@@ -116,6 +121,28 @@ impl<M: Served, B: Backend> Serving<M, B> {
         }
         session.drive(reader, writer).await;
         true
+    }
+
+    /// Takes nothing more, writes what there is to be written, and ends everything; what takes
+    /// longer than so is cut off.
+    pub(super) async fn stop(&self, time: Duration) {
+        let until = Instant::now() + time;
+        self.visits.call();
+        self.common.begin_to_stop();
+        let settled = self.common.settled.rung_or_at(&self.backend, Some(until));
+        settled.await;
+        self.common.call_it_over();
+        within(&self.backend, until, self.visits.all_have_left()).await;
+        self.cut_off();
+        self.end.all_have_left().await;
+    }
+
+    /// Ends everything at once.
+    pub(super) fn cut_off(&self) {
+        self.visits.call();
+        self.common.call_it_over();
+        self.end.call();
+        self.common.bell.end();
     }
 
     /// Runs the machine's timers in a task of its own, until the end.

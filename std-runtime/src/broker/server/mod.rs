@@ -27,7 +27,6 @@ use super::config::{BrokerConfig, FlushPolicy, StoreConfig};
 use super::machine::{Broker, BrokerStats, Fault, JournalEntry, NOTES, Notice, SessionId};
 use super::store::{DiskStore, Folder, StoreSettings};
 use crate::backend::Backend;
-use crate::end::End;
 
 pub use hub::Served;
 pub use name_server::EmbeddedNameServer;
@@ -90,6 +89,10 @@ impl Served for Broker {
         self.config().limits.idle_max
     }
 
+    fn owes_answers(&self) -> bool {
+        self.owes_answers()
+    }
+
     fn registration_version(&self) -> u64 {
         self.registration_version()
     }
@@ -102,6 +105,9 @@ impl Served for Broker {
         self.has_read()
     }
 }
+
+/// How long what was taken may take to be answered when a server stops.
+const STOP_WITHIN: Duration = Duration::from_secs(1);
 
 /// A machine with what was found on disk, and the store.
 fn open(
@@ -162,7 +168,8 @@ impl<B: Backend> EmbeddedBroker<B> {
             backend,
             common: Arc::new(Common::new(machine, receiving_bytes_max, registrars)),
             clock,
-            end: Arc::new(End::default()),
+            end: Arc::default(),
+            visits: Arc::default(),
             #[cfg(feature = "tls")]
             tls,
         });
@@ -245,31 +252,25 @@ impl<B: Backend> EmbeddedBroker<B> {
         self.serving.common.bell.ring();
     }
 
-    /// Stops: nothing more is accepted, connections are closed, and all tasks end.
+    /// Stops: nothing more is taken, what was taken is stored and answered, connections are closed,
+    /// and all tasks end. Peers that do not read, and a disk that does not write, are cut off after
+    /// a second; dropping the broker cuts off everything at once.
     ///
     /// # Cancel safety
     ///
-    /// It ends all the same, but nobody waits for it.
+    /// It ends all the same, but at once, and nobody waits for it.
     pub async fn shutdown(self) {
-        self.stop();
-        self.serving.end.all_have_left().await;
-    }
-
-    fn stop(&self) {
         let now = self.serving.clock.now();
-        let common = &self.serving.common;
-        common.with_machine(|machine| machine.handle_stopping(now));
-        common.lock().is_over = true;
-        self.serving.end.call();
-        common.bell.end();
-        common.writes.notify_all();
-        common.reads.notify_all();
+        self.serving.common.with_machine(|machine| machine.handle_stopping(now));
+        self.serving.stop(STOP_WITHIN).await;
     }
 }
 
 impl<B: Backend> Drop for EmbeddedBroker<B> {
     fn drop(&mut self) {
-        self.stop();
+        let now = self.serving.clock.now();
+        self.serving.common.with_machine(|machine| machine.handle_stopping(now));
+        self.serving.cut_off();
     }
 }
 

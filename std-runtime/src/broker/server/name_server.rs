@@ -13,13 +13,13 @@ use turbopump_core::frame::FrameError;
 use turbopump_core::link::{Chunks, CloseReason};
 use turbopump_core::time::{Instant, Now};
 
+use super::STOP_WITHIN;
 use super::clock::ServerClock;
 use super::hub::{Common, Served};
 use super::listener::Serving;
 use crate::backend::Backend;
 use crate::broker::machine::SessionId;
 use crate::broker::name_server::{NameServer, NameServerConfig, NameServerStats};
-use crate::end::End;
 
 impl Served for NameServer {
     fn handle_opened(&mut self, now: Now, peer: SocketAddr) -> Option<SessionId> {
@@ -105,7 +105,8 @@ impl<B: Backend> EmbeddedNameServer<B> {
             backend,
             common: Arc::new(common),
             clock,
-            end: Arc::new(End::default()),
+            end: Arc::default(),
+            visits: Arc::default(),
             #[cfg(feature = "tls")]
             tls,
         });
@@ -133,26 +134,20 @@ impl<B: Backend> EmbeddedNameServer<B> {
         move || serving.common.with_machine(|machine| machine.stats())
     }
 
-    /// Stops: nothing more is accepted, connections are closed, and all tasks end.
+    /// Stops: nothing more is accepted, what was answered is written, connections are closed, and
+    /// all tasks end. Peers that do not read are cut off after a second.
     ///
     /// # Cancel safety
     ///
     /// It ends all the same, but nobody waits for it.
     pub async fn shutdown(self) {
-        self.stop();
-        self.serving.end.all_have_left().await;
-    }
-
-    fn stop(&self) {
-        self.serving.common.lock().is_over = true;
-        self.serving.end.call();
-        self.serving.common.bell.end();
+        self.serving.stop(STOP_WITHIN).await;
     }
 }
 
 impl<B: Backend> Drop for EmbeddedNameServer<B> {
     fn drop(&mut self) {
-        self.stop();
+        self.serving.cut_off();
     }
 }
 

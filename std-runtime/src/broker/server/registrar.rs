@@ -74,7 +74,7 @@ struct Registrar<B: Backend> {
 
 impl<B: Backend> Registrar<B> {
     async fn run(&mut self) {
-        let end = Arc::clone(&self.serving.end);
+        let end = Arc::clone(&self.serving.visits);
         let mut pause = PAUSE;
         // Only changes are told, or a name server that is away would fill the notices.
         let mut was_well = None;

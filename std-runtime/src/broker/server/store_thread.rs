@@ -237,11 +237,10 @@ impl<B: Backend, D: Disk> Writer<B, D> {
     }
 
     fn remove_before(&mut self, position: u64) {
-        match self.store.remove_before(position) {
-            Ok(start) => {
-                self.serving.common.with_machine(|machine| machine.handle_trimmed(start));
-            }
-            Err(error) => self.fail(&error),
+        // Told first, so that whoever finds nothing there knows why.
+        self.serving.common.with_machine(|machine| machine.handle_trimmed(position));
+        if let Err(error) = self.store.remove_before(position) {
+            self.fail(&error);
         }
     }
 }
