@@ -49,6 +49,18 @@ pub(crate) struct BrokerArguments {
     #[arg(long, value_name = "MIB", default_value_t = 256)]
     #[arg(value_parser = clap::value_parser!(u32).range(4..=1_048_576))]
     pub(crate) memory_mib: u32,
+    /// Messages that are kept on disk, in MiB; the oldest go first, in segments of 64 MiB.
+    #[arg(long, value_name = "MIB", default_value_t = 16_384, requires = "store")]
+    #[arg(value_parser = clap::value_parser!(u32).range(64..))]
+    pub(crate) keep_mib: u32,
+    /// How many messages are kept on disk; the index in memory takes 24 bytes for each.
+    #[arg(long, value_name = "N", default_value_t = 16_000_000, requires = "store")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) keep_messages: u64,
+    /// How long messages are kept on disk, in hours.
+    #[arg(long, value_name = "HOURS", default_value_t = 72, requires = "store")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) keep_hours: u32,
     /// The cluster's name.
     #[arg(long, value_name = "NAME", default_value = "DefaultCluster")]
     pub(crate) cluster: String,
@@ -118,6 +130,9 @@ impl BrokerArguments {
         config.transactions.check_interval = Duration::from_millis(self.transaction_check_ms);
         config.transactions.timeout = Duration::from_millis(self.transaction_timeout_ms);
         config.limits.memory_bytes_max = usize::try_from(self.memory_mib)? << 20;
+        config.retention.bytes_max = u64::from(self.keep_mib) << 20;
+        config.retention.messages_max = self.keep_messages;
+        config.retention.age_max = Duration::from_secs(3_600 * u64::from(self.keep_hours));
         if let Some(folder) = &self.store {
             let mut store = StoreConfig::new(folder);
             store.flush = match self.flush {

@@ -2,8 +2,6 @@
 //!
 //! `KILLS=200` kills it more often; `.ci/long` does.
 
-extern crate alloc;
-
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use core::net::SocketAddr;
@@ -11,102 +9,18 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::env;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::thread;
 
 use turbopump::core::random::SplitMix64;
-use turbopump::core::rocketmq::wire::frame::{Frame, encode};
-use turbopump::core::rocketmq::wire::header::{Header, Serialization, request_code};
+use turbopump::core::rocketmq::wire::header::request_code;
 use turbopump::core::rocketmq::wire::message::Messages;
+
+use crate::kit::{Broker, Client, scratch};
 
 /// Kills, unless the environment says something else: a few seconds.
 const KILLS: u64 = 20;
 const SENDERS: usize = 4;
-
-struct Broker {
-    process: Child,
-    address: SocketAddr,
-}
-
-impl Drop for Broker {
-    /// A test that fails leaves nothing behind.
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-impl Broker {
-    fn start(store: &Path, backend: &str) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_turbopump"))
-            .args(["broker", "--namesrv", "127.0.0.1:0", "--listen", "127.0.0.1:0"])
-            .args(["--flush", "always", "--backend", backend, "--store"])
-            .arg(store)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the program starts");
-        let mut line = String::new();
-        let out = process.stdout.as_mut().expect("it is piped");
-        BufReader::new(out).read_line(&mut line).expect("it says that it is ready");
-        let address = line.trim().rsplit_once("broker=").map(|(_, address)| address.parse());
-        let address = address.expect("the line has an address").expect("it can be read");
-        Self { process, address }
-    }
-
-    fn kill(mut self) {
-        self.process.kill().expect("it runs until then");
-    }
-}
-
-/// A connection that asks one thing at a time. Whatever fails is the broker's end.
-struct Client {
-    stream: TcpStream,
-    next: i32,
-}
-
-struct Answer {
-    code: i32,
-    fields: BTreeMap<String, String>,
-    body: Vec<u8>,
-}
-
-impl Answer {
-    fn number(&self, name: &str) -> u64 {
-        self.fields.get(name).and_then(|value| value.parse().ok()).expect("a number")
-    }
-}
-
-impl Client {
-    fn connect(address: SocketAddr) -> Option<Self> {
-        let stream = TcpStream::connect(address).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
-        Some(Self { stream, next: 0 })
-    }
-
-    fn ask(&mut self, code: i32, fields: &[(&str, &str)], body: &[u8]) -> Option<Answer> {
-        self.next += 1;
-        let mut memory = vec![0; 4_096 + body.len()];
-        let header = Header::request(code, self.next);
-        let len = encode(&header, Serialization::Rocketmq, fields, body, &mut memory).ok()?;
-        self.stream.write_all(&memory[..len]).ok()?;
-        let mut length = [0; 4];
-        self.stream.read_exact(&mut length).ok()?;
-        let mut frame = length.to_vec();
-        frame.resize(4 + u32::from_be_bytes(length) as usize, 0);
-        self.stream.read_exact(&mut frame[4..]).ok()?;
-        let frame = Frame::decode(&frame).expect("a broker that is killed sends no garbage");
-        let fields = frame.ext.iter().map(|field| {
-            let value = field.value().ok().flatten().map(|value| value.to_string());
-            (field.name().expect("UTF-8").to_string(), value.unwrap_or_default())
-        });
-        let fields = fields.collect();
-        Some(Answer { code: frame.header.code, fields, body: frame.body.to_vec() })
-    }
-}
 
 /// What one sender was told, by the offset in its queue.
 #[derive(Default)]
@@ -200,16 +114,19 @@ fn check(address: SocketAddr, queue: usize, told: &Told, from: u64, kill: u64) -
     max
 }
 
+fn start(store: &Path, backend: &str) -> Broker {
+    let store = store.to_str().expect("a path of ours");
+    Broker::start(backend, &["--flush", "always", "--store", store])
+}
+
 fn kill_again_and_again(backend: &str) {
     let kills = env::var("KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(KILLS);
-    let name = format!("turbopump-kill-{backend}-{}", std::process::id());
-    let store: PathBuf = env::temp_dir().join(name);
-    let _ = fs::remove_dir_all(&store);
+    let store = scratch(&format!("kill-{backend}"));
     let mut told: Vec<Told> = (0..SENDERS).map(|_| Told::default()).collect();
     let mut checked = [0; SENDERS];
     let mut random = SplitMix64::new(7);
     for kill in 0..kills {
-        let broker = Broker::start(&store, backend);
+        let broker = start(&store, backend);
         for (queue, told) in told.iter().enumerate() {
             // What was found before is looked at once more in the end.
             checked[queue] = check(broker.address, queue, told, checked[queue], kill);
@@ -226,7 +143,7 @@ fn kill_again_and_again(backend: &str) {
             is_over.store(true, Ordering::Relaxed);
         });
     }
-    let broker = Broker::start(&store, backend);
+    let broker = start(&store, backend);
     for (queue, told) in told.iter().enumerate() {
         check(broker.address, queue, told, 0, kills);
     }
