@@ -4,6 +4,7 @@ extern crate alloc;
 
 mod apart;
 mod client;
+mod disk;
 mod security;
 
 use std::time::{Duration, Instant};
@@ -28,7 +29,6 @@ turbopump_tests::on_every_runtime![
     messages_are_there_when_it_is_started_again,
     signatures_are_asked_for,
     nothing_is_left_when_it_has_ended,
-    what_was_taken_is_answered_before_it_ends,
 ];
 
 async fn start<B: Backend>(backend: B) -> EmbeddedBroker<B> {
@@ -265,37 +265,4 @@ async fn nothing_is_left_when_it_has_ended<B: Backend>(backend: B) {
     // Those of other tests in this process may be alive; each counts for itself.
     let alive = tasks::report().alive("broker_listener");
     assert!(alive < 1_000, "{alive} listeners");
-}
-
-async fn what_was_taken_is_answered_before_it_ends<B: Backend>(backend: B) {
-    let unique = format!("turbopump-ending-{}-{:p}", std::process::id(), &backend);
-    let folder = std::env::temp_dir().join(unique);
-    let mut store = StoreConfig::new(&folder);
-    store.flush = FlushPolicy::Always;
-    let mut config = BrokerConfig::default();
-    config.store = Some(store);
-    for round in 0..5 {
-        let broker = EmbeddedBroker::start(backend.clone(), config.clone()).await.unwrap();
-        let address = broker.address();
-        let mut client = beside(&backend, move || {
-            let mut client = Client::connect(address);
-            // Nobody reads the answers for now.
-            (0..200).for_each(|_| client.say_produce("Orders", 0, &[7; 1_000]));
-            client
-        })
-        .await;
-        while broker.stats().counts.frames < 200 {
-            let soon = Instant::now() + Duration::from_millis(1);
-            backend.sleep_until(soon).await;
-        }
-        broker.shutdown().await;
-        beside(&backend, move || {
-            let answers: Vec<_> = core::iter::from_fn(|| client.next_answer()).collect();
-            assert_eq!(answers.len(), 200);
-            let offsets = answers.iter().map(|answer| answer.number("queueOffset"));
-            assert!(offsets.eq(200 * round..200 * (round + 1)));
-        })
-        .await;
-    }
-    std::fs::remove_dir_all(&folder).unwrap();
 }

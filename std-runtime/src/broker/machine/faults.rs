@@ -89,6 +89,10 @@ pub enum FaultAction {
     HalfOpen,
     /// The connection is closed.
     Close,
+    /// The broker ends, as by `kill -9`: nothing is said any more, and nothing more is written to
+    /// disk. Call [`EmbeddedBroker::kill`](crate::broker::EmbeddedBroker::kill) to wait until
+    /// another one can be started in its place.
+    Kill,
 }
 
 /// A request, as it came.
@@ -122,6 +126,8 @@ pub(super) struct Faults {
     next: u64,
     journal: VecDeque<JournalEntry>,
     journal_max: usize,
+    is_killed: bool,
+    disk_delay: Duration,
 }
 
 /// What is to be done with a request.
@@ -141,6 +147,29 @@ impl Broker {
     /// From now on nothing goes wrong any more; what was held back comes at its time all the same.
     pub fn clear_faults(&mut self) {
         self.faults.rules.clear();
+        self.faults.disk_delay = Duration::ZERO;
+    }
+
+    /// From now on each write to disk, and each read from it, takes so much longer.
+    pub const fn slow_down_disk(&mut self, by: Duration) {
+        self.faults.disk_delay = by;
+    }
+
+    /// What whoever writes and reads has to wait for each time.
+    #[must_use]
+    pub const fn disk_delay(&self) -> Duration {
+        self.faults.disk_delay
+    }
+
+    /// It ends as by `kill -9`: takes nothing, says nothing and writes nothing any more.
+    pub fn kill(&mut self) {
+        self.faults.is_killed = true;
+    }
+
+    /// Whether it was killed.
+    #[must_use]
+    pub const fn is_killed(&self) -> bool {
+        self.faults.is_killed
     }
 
     /// Keeps the last requests, so many at most; 0 for none, which is so at the start.
@@ -211,6 +240,7 @@ impl Broker {
             }
             FaultAction::LoseAnswer => return Fate::DoWithoutAnswer,
             FaultAction::Drop => {}
+            FaultAction::Kill => self.kill(),
             FaultAction::Delay(by) => self.hold_back(now, by, request.session, bytes),
             FaultAction::HalfOpen => {
                 if let Some(session) = self.sessions.get_mut(request.session) {
@@ -301,6 +331,35 @@ mod tests {
         kit.send(other, 11, 0, &fields("TBW102"), b"");
         assert_eq!(kit.broker.poll_close(other), Some(CloseReason::Local));
         assert_eq!(kit.broker.counts().faults, 7);
+    }
+
+    #[test]
+    fn who_is_killed_says_and_writes_nothing_any_more() {
+        let mut kit = Kit::with(crate::broker::BrokerConfig::default(), true);
+        let client = kit.connect();
+        kit.produce(client, "Orders", 0, "before", &[]);
+        kit.broker.inject(Fault::new(FaultAction::Kill).of_code(11));
+        assert!(!kit.broker.is_killed());
+        kit.is_slow = true;
+        let send = [
+            ("a", "pg"),
+            ("b", "Orders"),
+            ("c", "TBW102"),
+            ("d", "4"),
+            ("e", "0"),
+            ("f", "0"),
+            ("g", "0"),
+            ("h", "0"),
+            ("j", "0"),
+        ];
+        kit.send(client, 310, 0, &send, b"unwritten");
+        kit.send(client, 11, 0, &fields("TBW102"), b"");
+        kit.send(client, 310, 0, &send, b"after");
+        assert!(kit.broker.is_killed() && kit.take(client).is_empty());
+        assert!(kit.broker.poll_group().is_none() && !kit.broker.owes_answers());
+        kit.restart();
+        let client = kit.connect();
+        assert_eq!(kit.pull(client, "g", "Orders", 0, 0).bodies(), ["before"]);
     }
 
     #[test]

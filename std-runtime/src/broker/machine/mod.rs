@@ -258,6 +258,9 @@ impl Broker {
         id: SessionId,
         window: &[u8],
     ) -> Result<usize, FrameError> {
+        if self.is_killed() {
+            return Ok(window.len());
+        }
         let mut consumed = 0;
         let field = frames(self.config.limits.frame_bytes_max);
         let mut outcome = Ok(());
@@ -315,13 +318,16 @@ impl Broker {
 
     /// It is to be stopped: what was not remembered is.
     pub fn handle_stopping(&mut self, now: Now) {
-        self.remember(now, true);
+        if !self.is_killed() {
+            self.remember(now, true);
+        }
     }
 
     /// Whether something that was taken is not answered yet, because it is being stored or read.
     #[must_use]
     pub fn owes_answers(&self) -> bool {
-        !self.pending.is_empty() || self.log.has_group() || self.reads.len() > 0
+        let owes = !self.pending.is_empty() || self.log.has_group() || self.reads.len() > 0;
+        owes && !self.is_killed()
     }
 
     /// Does what is due.
@@ -334,7 +340,9 @@ impl Broker {
 
     /// What is to be written next to a connection.
     pub fn poll_transmit(&mut self, id: SessionId, out: &mut Chunks<Bytes>) {
-        if let Some(session) = self.sessions.get_mut(id) {
+        if !self.is_killed()
+            && let Some(session) = self.sessions.get_mut(id)
+        {
             session.outbox.transmit(out);
         }
     }
@@ -365,13 +373,13 @@ impl Broker {
     /// or [`handle_store_failed`](Self::handle_store_failed).
     #[must_use]
     pub fn poll_group(&mut self) -> Option<Group> {
-        self.log.take_group()
+        if self.is_killed() { None } else { self.log.take_group() }
     }
 
     /// Whether [`poll_group`](Self::poll_group) has something.
     #[must_use]
     pub fn has_group(&self) -> bool {
-        self.log.has_group()
+        self.log.has_group() && !self.is_killed()
     }
 
     /// What is to be read from disk next, to be answered by [`handle_read`](Self::handle_read).

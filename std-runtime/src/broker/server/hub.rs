@@ -58,6 +58,10 @@ pub trait Served: Send + 'static {
     fn frame_bytes_max(&self) -> usize;
     /// Connections without a word for so long are closed.
     fn idle_max(&self) -> Duration;
+    /// Whether it has ended, whatever is under way.
+    fn is_killed(&self) -> bool {
+        false
+    }
     /// Whether something that was taken is not answered yet, because it is being stored or read.
     fn owes_answers(&self) -> bool {
         false
@@ -200,6 +204,8 @@ impl<M: Served> Common<M> {
         let version = hub.machine.registration_version();
         let is_news = version != hub.registered_version;
         hub.registered_version = version;
+        // The clock's task cuts everything off.
+        let is_early = is_early || (hub.machine.is_killed() && !hub.is_over);
         drop(hub);
         if is_settled {
             self.settled.ring();

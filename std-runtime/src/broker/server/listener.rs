@@ -154,6 +154,11 @@ impl<M: Served, B: Backend> Serving<M, B> {
             loop {
                 let until = {
                     let mut hub = this.common.lock();
+                    if hub.machine.is_killed() {
+                        drop(hub);
+                        this.cut_off();
+                        break;
+                    }
                     hub.sleeps_until = hub.machine.poll_timeout();
                     hub.sleeps_until
                 };

@@ -89,6 +89,10 @@ impl Served for Broker {
         self.config().limits.idle_max
     }
 
+    fn is_killed(&self) -> bool {
+        self.is_killed()
+    }
+
     fn owes_answers(&self) -> bool {
         self.owes_answers()
     }
@@ -226,6 +230,24 @@ impl<B: Backend> EmbeddedBroker<B> {
     /// From now on nothing goes wrong any more.
     pub fn clear_faults(&self) {
         self.serving.common.with_machine(Broker::clear_faults);
+    }
+
+    /// From now on each write to disk, and each read from it, takes so much longer, until faults
+    /// are cleared; nothing in a broker without a disk.
+    pub fn slow_down_disk(&self, by: Duration) {
+        self.serving.common.with_machine(|machine| machine.slow_down_disk(by));
+    }
+
+    /// Ends it as `kill -9` would: connections end without a word, and nothing more is written.
+    /// Ready when another one can be started in its place.
+    ///
+    /// # Cancel safety
+    ///
+    /// It ends all the same, but nobody waits for it.
+    pub async fn kill(self) {
+        self.serving.common.with_machine(Broker::kill);
+        self.serving.cut_off();
+        self.serving.end.all_have_left().await;
     }
 
     /// Keeps the last requests, so many at most.

@@ -5,6 +5,7 @@
 //! groups. All threads work outside of the lock.
 
 use core::time::Duration;
+use std::sync::Condvar;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Instant as SystemInstant;
@@ -107,7 +108,7 @@ impl<B: Backend, D: Disk> Writer<B, D> {
             self.retain_if_due();
             self.index_if_due();
         }
-        if self.is_dirty {
+        if self.is_dirty && !self.serving.common.lock().machine.is_killed() {
             self.sync();
         }
     }
@@ -143,6 +144,7 @@ impl<B: Backend, D: Disk> Writer<B, D> {
     }
 
     fn write(&mut self, group: &Group) {
+        be_slow(&self.serving, &self.serving.common.writes);
         let written = self.store.append(group.position, &group.parts, &group.sizes);
         let stored = written.and_then(|end| {
             debug_assert_eq!(end, group.end, "the machine knows how long trailers are");
@@ -247,6 +249,7 @@ impl<B: Backend, D: Disk> Writer<B, D> {
 
 fn read_all<B: Backend, D: Disk>(serving: &Serving<Broker, B>, reader: &StoreReader<D>) {
     while let Some(Read { id, ranges }) = next_read(serving) {
+        be_slow(serving, &serving.common.reads);
         let slices: Result<Vec<_>, _> = ranges
             .iter()
             .map(|range| reader.read(range.position, range.size_bytes as usize))
@@ -274,6 +277,22 @@ fn index_all<B: Backend, D: Disk>(
                 break;
             }
         }
+    }
+}
+
+/// Waits as long as a disk does that is slow on purpose; not longer than until the end.
+fn be_slow<B: Backend>(serving: &Serving<Broker, B>, called: &Condvar) {
+    let mut hub = serving.common.lock();
+    let until = SystemInstant::now() + hub.machine.disk_delay();
+    while !hub.is_over {
+        let left = until.saturating_duration_since(SystemInstant::now());
+        if left.is_zero() {
+            break;
+        }
+        hub = match called.wait_timeout(hub, left) {
+            Ok((hub, _)) => hub,
+            Err(poisoned) => poisoned.into_inner().0,
+        };
     }
 }
 
