@@ -120,6 +120,20 @@ impl Group {
         }
     }
 
+    /// An administrator has set how far the group is; its consumers are to be told.
+    pub(super) fn reset(&mut self, queue: QueueId, offset: u64) {
+        self.commit(queue, offset);
+        self.resets.insert(queue, offset);
+        self.changed.insert(queue);
+    }
+
+    /// The offset that its consumers are told now.
+    pub(super) fn take_reset(&mut self, queue: QueueId) -> Option<u64> {
+        let offset = self.resets.remove(&queue)?;
+        self.changed.insert(queue);
+        Some(offset)
+    }
+
     /// As [`commit`](Self::commit), from a client: it counts only once the client has heard of the
     /// last reset.
     pub(super) fn commit_of_client(&mut self, queue: QueueId, offset: u64) {

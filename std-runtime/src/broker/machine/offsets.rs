@@ -151,8 +151,7 @@ impl Broker {
         let targets = self.reset_targets(id, &group, &header);
         for (queue, offset) in &targets {
             if let Some(group) = self.groups.get_mut(&group) {
-                group.commit(*queue, *offset);
-                group.resets.insert(*queue, *offset);
+                group.reset(*queue, *offset);
             }
             self.end_pulls_for_reset(*queue, &group, *offset);
         }

@@ -197,7 +197,7 @@ impl Broker {
             bytes_max: bytes_asked.map_or(BYTES_DEFAULT, |bytes| bytes.clamp(1, BYTES_MAX)),
         };
         if let Some(group) = self.groups.get_mut(&group)
-            && let Some(offset) = group.resets.remove(&queue)
+            && let Some(offset) = group.take_reset(queue)
         {
             self.answer_moved(pull.request, pull.queue, offset, "OFFSET_RESET");
             return Ok(());
@@ -422,7 +422,7 @@ impl Broker {
             }
         }
         if told && let Some(group) = self.groups.get_mut(group) {
-            group.resets.remove(&id);
+            group.take_reset(id);
         }
     }
 

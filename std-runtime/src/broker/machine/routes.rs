@@ -20,7 +20,7 @@ use super::answer::{Outcome, Refusal, plain};
 use super::sessions::Request;
 use super::topics::Topic;
 use crate::broker::answers::Reply;
-use crate::broker::name_server::kv::KvConfig;
+use crate::broker::name_server::kv::{KvConfig, changed_by};
 use crate::broker::name_server::requests::{refuse_config, topic_list};
 use crate::broker::name_server::route::{
     Named, Queues, asked, no_route, write_cluster, write_route,
@@ -30,9 +30,9 @@ use crate::broker::properties;
 /// What the broker keeps as a name server, besides its topics.
 #[derive(Debug, Default)]
 pub(super) struct Directory {
-    kv: KvConfig,
+    pub(super) kv: KvConfig,
     /// Clients are told that nothing of this broker can be written to.
-    is_wiped: bool,
+    pub(super) is_wiped: bool,
 }
 
 impl Broker {
@@ -92,7 +92,13 @@ impl Broker {
                 let body = properties::write(settings.into_iter()).into_bytes();
                 Ok(Reply { body, ..Reply::default() })
             }
-            code => self.directory.kv.handle(code, frame),
+            code => {
+                let reply = self.directory.kv.handle(code, frame)?;
+                if let Some((namespace, key)) = changed_by(code, frame)? {
+                    self.administered.kv_changed(&namespace, &key);
+                }
+                Ok(reply)
+            }
         }
     }
 
@@ -142,6 +148,7 @@ impl Broker {
             return 0;
         }
         self.directory.is_wiped = is_wiped;
+        self.administered.wiping_changed();
         self.topic_names().len()
     }
 }

@@ -1,7 +1,7 @@
 //! The broker's settings, as administrators read and change them.
 //!
-//! Decides which may be changed while the broker runs. What is changed lasts until it stops: how it
-//! starts is for whoever starts it.
+//! Decides which may be changed while the broker runs. What was changed holds after a restart on the
+//! same disk, too, whatever it is started with.
 
 use core::time::Duration;
 
@@ -82,7 +82,11 @@ impl Broker {
         let mut changes = Vec::new();
         for (name, value) in &settings {
             match Change::of(name, value, self.config.limits.queues_max) {
-                Some(change) => changes.push(change?),
+                // What is as it was is not remembered.
+                Some(change) if present.iter().any(|(n, v)| n == name && v == value) => {
+                    change?;
+                }
+                Some(change) => changes.push((name, value, change?)),
                 // Tools send back everything that they have read.
                 None if present.iter().any(|(n, v)| n == name && v == value) => {}
                 None => {
@@ -94,11 +98,20 @@ impl Broker {
                 }
             }
         }
-        for change in changes {
+        for (name, value, change) in changes {
             self.change_setting(change)?;
+            self.administered.setting_changed(name, value);
         }
         self.grant_once_remembered(now, request);
         Ok(())
+    }
+
+    /// Sets what was set before the broker was started.
+    pub(super) fn set(&mut self, name: &str, value: &str) -> Outcome {
+        match Change::of(name, value, self.config.limits.queues_max) {
+            Some(change) => self.change_setting(change?),
+            None => Err(invalid(alloc::format!("{name} is no setting that can be changed"))),
+        }
     }
 
     fn change_setting(&mut self, change: Change) -> Outcome {

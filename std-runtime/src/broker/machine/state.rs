@@ -22,6 +22,11 @@ use super::topics::{
     STATE_TOPIC, TopicSettings,
 };
 
+mod administered;
+
+pub(super) use administered::Administered;
+use administered::AdministeredRecord;
+
 /// Offsets in one record; more are written in several.
 const OFFSETS_MAX: usize = 4_096;
 
@@ -41,6 +46,8 @@ struct Change {
     offsets: Vec<OffsetRecord>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     delays: Vec<DelayRecord>,
+    #[serde(skip_serializing_if = "AdministeredRecord::is_empty")]
+    administered: AdministeredRecord,
 }
 
 impl Change {
@@ -79,6 +86,9 @@ struct OffsetRecord {
     topic: String,
     queue: u32,
     offset: u64,
+    /// Whether an administrator has set it, and the consumers have not heard of it.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    is_reset: bool,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -284,7 +294,8 @@ impl Broker {
 
     /// Writes down what has changed, if it is urgent or time.
     pub(super) fn remember(&mut self, now: Now, is_time: bool) {
-        if !(is_time || self.state.is_urgent()) {
+        let is_urgent = self.state.is_urgent() || !self.administered.is_remembered();
+        if !(is_time || is_urgent) {
             return;
         }
         if !self.log.has_disk() {
@@ -292,6 +303,7 @@ impl Broker {
             let delays = core::mem::take(&mut self.state.delays);
             self.state = State { delays, ..State::default() };
             self.groups.iter_mut().for_each(|(_, group)| group.changed.clear());
+            self.administered.forget_changes();
             for Receipt { request, answer } in receipts {
                 self.send_prepared(request.session, 0, answer);
             }
@@ -357,6 +369,7 @@ impl Broker {
             deleted_groups: state.deleted_groups.iter().map(|name| (**name).into()).collect(),
             offsets: Vec::new(),
             delays: Vec::new(),
+            administered: self.administered_changes(),
         };
         for level in state.changed_delays {
             let offset = state.delays.get(level as usize).map_or(0, |delay| delay.offset);
@@ -377,6 +390,7 @@ impl Broker {
                         topic: (*topic.name).into(),
                         queue: queue.queue,
                         offset: *offset,
+                        is_reset: group.resets.contains_key(&queue),
                     });
                 }
                 if change.offsets.len() == OFFSETS_MAX {
@@ -401,6 +415,7 @@ impl Broker {
             deleted_topics: self.state.deleted_topics.iter().map(|n| (**n).into()).collect(),
             deleted_groups: self.state.deleted_groups.iter().map(|n| (**n).into()).collect(),
             offsets: Vec::new(),
+            administered: self.everything_administered(),
         };
         for (name, group) in self.groups.iter_mut() {
             group.changed.clear();
@@ -411,6 +426,7 @@ impl Broker {
                         topic: (*topic.name).into(),
                         queue: queue.queue,
                         offset: *offset,
+                        is_reset: group.resets.contains_key(queue),
                     });
                 }
             }
@@ -492,9 +508,15 @@ impl Broker {
         for offset in change.offsets {
             if let Some(topic) = self.topics.find(&offset.topic) {
                 let queue = QueueId { topic, queue: offset.queue };
-                self.groups.make(&offset.group).offsets.insert(queue, offset.offset);
+                let group = self.groups.make(&offset.group);
+                group.offsets.insert(queue, offset.offset);
+                match offset.is_reset {
+                    true => group.resets.insert(queue, offset.offset),
+                    false => group.resets.remove(&queue),
+                };
             }
         }
+        self.apply_administered(change.administered);
         for delay in change.delays.into_iter().filter(|delay| delay.level < 64) {
             self.state.set_delay(delay.level, delay.offset);
         }
@@ -512,6 +534,7 @@ impl Broker {
         let mut delays = core::mem::take(&mut self.state.delays);
         delays.iter_mut().for_each(|delay| delay.stored = delay.offset);
         self.state = State { delays, ..State::default() };
+        self.administered.forget_changes();
     }
 }
 

@@ -25,6 +25,25 @@ const TEXT_BYTES_MAX: usize = 64 * 1024;
 /// All of them together, in bytes.
 const BYTES_MAX: usize = 16 << 20;
 
+/// Which setting a request has changed, if it is one that does.
+pub(in crate::broker) fn changed_by(
+    code: i32,
+    frame: &Frame<'_>,
+) -> Result<Option<(String, String)>, Refusal> {
+    let (namespace, key) = match code {
+        request_code::PUT_KV_CONFIG => {
+            let header = PutKVConfigRequestHeader::decode(&frame.ext)?;
+            (header.namespace, header.key)
+        }
+        request_code::DELETE_KV_CONFIG => {
+            let header = DeleteKVConfigRequestHeader::decode(&frame.ext)?;
+            (header.namespace, header.key)
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some((plain(namespace).into_owned(), plain(key).into_owned())))
+}
+
 /// What administrators keep here.
 #[derive(Debug, Default)]
 pub(in crate::broker) struct KvConfig {
@@ -69,18 +88,14 @@ impl KvConfig {
             request_code::GET_KV_CONFIG => {
                 let header = GetKVConfigRequestHeader::decode(&frame.ext)?;
                 let (namespace, key) = (plain(header.namespace), plain(header.key));
-                let value = self.settings.get(&(namespace.clone().into(), key.clone().into()));
-                let value = value.ok_or_else(|| {
+                let value = self.get(&namespace, &key).ok_or_else(|| {
                     not_found(alloc::format!("No config item, Namespace: {namespace} Key: {key}"))
                 })?;
-                Ok(Reply::field("value", value.as_str()))
+                Ok(Reply::field("value", value))
             }
             request_code::DELETE_KV_CONFIG => {
                 let header = DeleteKVConfigRequestHeader::decode(&frame.ext)?;
-                let key = (plain(header.namespace).into_owned(), plain(header.key).into_owned());
-                if let Some(value) = self.settings.remove(&key) {
-                    self.bytes -= key.0.len() + key.1.len() + value.len();
-                }
+                self.remove(&plain(header.namespace), &plain(header.key));
                 Ok(Reply::default())
             }
             _ => {
@@ -93,7 +108,22 @@ impl KvConfig {
         }
     }
 
-    fn put(
+    pub(in crate::broker) fn get(&self, namespace: &str, key: &str) -> Option<&str> {
+        self.settings.get(&(namespace.into(), key.into())).map(|value| &**value)
+    }
+
+    /// All of them: namespace, key and value.
+    pub(in crate::broker) fn iter(&self) -> impl Iterator<Item = (&str, &str, &str)> {
+        self.settings.iter().map(|((namespace, key), value)| (&**namespace, &**key, &**value))
+    }
+
+    pub(in crate::broker) fn remove(&mut self, namespace: &str, key: &str) {
+        if let Some(value) = self.settings.remove(&(namespace.into(), key.into())) {
+            self.bytes -= namespace.len() + key.len() + value.len();
+        }
+    }
+
+    pub(in crate::broker) fn put(
         &mut self,
         namespace: Cow<'_, str>,
         key: Cow<'_, str>,

@@ -144,7 +144,9 @@ impl<B: Backend, D: Disk> Writer<B, D> {
     }
 
     fn write(&mut self, group: &Group) {
-        be_slow(&self.serving, &self.serving.common.writes);
+        if be_slow(&self.serving, &self.serving.common.writes) {
+            return;
+        }
         let written = self.store.append(group.position, &group.parts, &group.sizes);
         let stored = written.and_then(|end| {
             debug_assert_eq!(end, group.end, "the machine knows how long trailers are");
@@ -249,7 +251,9 @@ impl<B: Backend, D: Disk> Writer<B, D> {
 
 fn read_all<B: Backend, D: Disk>(serving: &Serving<Broker, B>, reader: &StoreReader<D>) {
     while let Some(Read { id, ranges }) = next_read(serving) {
-        be_slow(serving, &serving.common.reads);
+        if be_slow(serving, &serving.common.reads) {
+            return;
+        }
         let slices: Result<Vec<_>, _> = ranges
             .iter()
             .map(|range| reader.read(range.position, range.size_bytes as usize))
@@ -280,8 +284,9 @@ fn index_all<B: Backend, D: Disk>(
     }
 }
 
-/// Waits as long as a disk does that is slow on purpose; not longer than until the end.
-fn be_slow<B: Backend>(serving: &Serving<Broker, B>, called: &Condvar) {
+/// Waits as long as a disk does that is slow on purpose; not longer than until the end. True where
+/// the broker was killed meanwhile.
+fn be_slow<B: Backend>(serving: &Serving<Broker, B>, called: &Condvar) -> bool {
     let mut hub = serving.common.lock();
     let until = SystemInstant::now() + hub.machine.disk_delay();
     while !hub.is_over {
@@ -294,6 +299,7 @@ fn be_slow<B: Backend>(serving: &Serving<Broker, B>, called: &Condvar) {
             Err(poisoned) => poisoned.into_inner().0,
         };
     }
+    hub.machine.is_killed()
 }
 
 fn next_read<B: Backend>(serving: &Serving<Broker, B>) -> Option<Read> {

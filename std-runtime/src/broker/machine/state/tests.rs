@@ -1,6 +1,8 @@
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
+use turbopump_core::rocketmq::wire::header::Absent;
+
 use crate::broker::BrokerConfig;
 use crate::broker::machine::kit::Kit;
 
@@ -87,4 +89,50 @@ fn what_goes_away_leaves_the_rest_readable() {
     let min = got.number("nextBeginOffset");
     assert_eq!(min as u64 + stats.messages, 100);
     assert_eq!(kit.pull(client, "g", "Orders", 0, min as u64).bodies()[0], body);
+}
+
+#[test]
+fn what_administrators_have_set_holds_after_a_restart() {
+    let mut kit = Kit::with(BrokerConfig::default(), true);
+    let client = kit.connect();
+    let of = |key| [("namespace", "N"), ("key", key)];
+    for key in ["kept", "deleted"] {
+        let put = kit.ask(client, 100, &(of(key), [("value", "v")]), b"");
+        assert_eq!(put.code, 0);
+    }
+    kit.ask(client, 102, &of("deleted"), b"");
+    kit.ask(client, 205, &[("brokerName", "broker-a")], b"");
+    assert_eq!(kit.ask(client, 25, &Absent, b"transactionCheckMax=3\n").code, 0);
+    for n in 0..10 {
+        kit.produce(client, "Orders", 1, &n.to_string(), &[]);
+    }
+    kit.ask(client, 15, &(OF_GROUP, [("commitOffset", "8")]), b"");
+    let reset = [("topic", "Orders"), ("group", "g"), ("timestamp", "0"), ("isForce", "true")];
+    assert_eq!(kit.ask(client, 222, &reset, b"").code, 0);
+    for round in 0..3 {
+        if round == 2 {
+            // Older records go away with the oldest messages.
+            kit.broker.remember_everything(kit.now);
+        }
+        kit.restart();
+        let client = kit.connect();
+        let got = kit.ask(client, 101, &of("kept"), b"");
+        assert_eq!((got.code, got.field("value")), (0, "v"));
+        assert_eq!(kit.ask(client, 101, &of("deleted"), b"").code, 22);
+        let route = kit.ask(client, 105, &[("topic", "Orders")], b"");
+        assert!(route.text().contains("\"perm\":4"), "{route:?}");
+        assert_eq!(kit.broker.config().transactions.checks_max, 3);
+        // What the consumers still believe does not count, and they are told once.
+        kit.ask(client, 15, &(OF_GROUP, [("commitOffset", "9")]), b"");
+        let offset = kit.ask(client, 14, &OF_GROUP, b"").number("offset");
+        assert_eq!(offset, if round == 2 { 9 } else { 0 });
+        if round == 1 {
+            let pulled = kit.pull(client, "g", "Orders", 1, 8);
+            assert_eq!((pulled.code, pulled.number("nextBeginOffset")), (21, 0));
+            kit.ask(client, 15, &(OF_GROUP, [("commitOffset", "0")]), b"");
+            kit.advance_ms(10_000);
+        } else if round == 2 {
+            assert_eq!(kit.pull(client, "g", "Orders", 1, 8).code, 0);
+        }
+    }
 }
