@@ -93,6 +93,28 @@ impl Default for BrokerConfig {
     }
 }
 
+impl BrokerConfig {
+    /// Whether all connections are encrypted.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.tls.as_ref().is_some_and(|tls| tls.mode == TlsMode::Enforcing);
+        #[cfg(not(feature = "tls"))]
+        false
+    }
+
+    /// Whether only those are served who sign, or show a certificate.
+    #[must_use]
+    pub fn asks_who(&self) -> bool {
+        #[cfg(feature = "tls")]
+        let shows = self.is_encrypted()
+            && self.tls.as_ref().is_some_and(|tls| tls.server.requires_client_certificate());
+        #[cfg(not(feature = "tls"))]
+        let shows = false;
+        shows || !self.users.is_empty()
+    }
+}
+
 /// RocketMQ's levels, in seconds.
 const DELAY_LEVELS_S: [u64; 18] =
     [1, 5, 10, 30, 60, 120, 180, 240, 300, 360, 420, 480, 540, 600, 1_200, 1_800, 3_600, 7_200];

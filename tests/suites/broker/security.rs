@@ -24,6 +24,7 @@ turbopump_tests::on_every_runtime![
     nobody_comes_in_unencrypted_where_that_is_so,
     u11_certificates_that_are_wrong_are_refused_and_right_ones_are_not,
     u12_no_request_is_served_without_a_signature,
+    who_can_be_reached_by_anybody_says_so,
 ];
 
 const WITHIN: Duration = Duration::from_secs(30);
@@ -201,4 +202,37 @@ async fn u12_no_request_is_served_without_a_signature<B: Backend>(backend: B) {
     let code = request_code::GET_ROUTEINFO_BY_TOPIC;
     let answer = link.ask(code, &signed, b"", WITHIN).await.unwrap();
     assert_eq!(answer.frame().unwrap().header.code, 0);
+}
+
+async fn who_can_be_reached_by_anybody_says_so<B: Backend>(backend: B) {
+    let own = Authority::new("Own");
+    let settings = ServerSettings::new(own.server(&["127.0.0.1"]));
+    let anybody = TlsServer::new(settings.clone()).unwrap();
+    let known = TlsServer::new(settings.require_client_certificate(own.pem())).unwrap();
+    for (tls, is_signed, expected) in [
+        (None, false, Some((false, false))),
+        (None, true, Some((false, true))),
+        (Some((&known, TlsMode::Permissive)), false, Some((false, false))),
+        (Some((&anybody, TlsMode::Enforcing)), false, Some((true, false))),
+        (Some((&anybody, TlsMode::Enforcing)), true, None),
+        (Some((&known, TlsMode::Enforcing)), false, None),
+    ] {
+        let mut config = BrokerConfig::default();
+        config.listen = ([0, 0, 0, 0], 0).into();
+        config.tls = tls.map(|(server, mode)| TlsConfig::new(server.clone(), mode));
+        if is_signed {
+            config.users.push(User { access_key: "key".into(), secret_key: "secret".into() });
+        }
+        let broker = EmbeddedBroker::start(backend.clone(), config).await.unwrap();
+        let said = broker.poll_notice().map(|notice| match notice {
+            Notice::Exposed { address, is_encrypted, asks_who } => {
+                assert_eq!(address, broker.address());
+                (is_encrypted, asks_who)
+            }
+            other => panic!("{other}"),
+        });
+        assert_eq!(said, expected);
+        // Its name server listens on the loopback interface.
+        assert!(broker.poll_notice().is_none());
+    }
 }

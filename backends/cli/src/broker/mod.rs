@@ -62,11 +62,6 @@ async fn serve<B: Backend>(
 ) -> Result<Ended, Box<dyn Error>> {
     let broker = EmbeddedBroker::start(backend.clone(), arguments.config()?).await?;
     let (name_server, address) = (broker.name_server_address(), broker.address());
-    let mut addresses = vec![name_server, address];
-    addresses.dedup();
-    for address in addresses {
-        arguments.tls.warn(address, arguments.users.is_some());
-    }
     let monitor = watching::start(backend.clone(), arguments, &broker).await?;
     // Whoever waits for this line may have closed the pipe: the broker runs all the same.
     let _ = writeln!(io::stdout().lock(), "ready namesrv={name_server} broker={address}");

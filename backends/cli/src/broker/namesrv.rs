@@ -37,7 +37,7 @@ async fn serve<B: Backend>(
     config.listen = arguments.listen;
     config.tls = arguments.tls.config()?;
     let name_server = EmbeddedNameServer::start(backend.clone(), config).await?;
-    arguments.tls.warn(name_server.address(), false);
+    arguments.tls.warn(name_server.address());
     let monitor = watching::start_namesrv(backend, arguments, &name_server).await?;
     // Whoever waits for this line may have closed the pipe: it runs all the same.
     let _ = writeln!(io::stdout().lock(), "ready namesrv={}", name_server.address());

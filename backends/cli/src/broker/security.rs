@@ -55,25 +55,19 @@ impl TlsArguments {
         Ok(Some(TlsConfig::new(TlsServer::new(settings)?, mode)))
     }
 
-    /// Says what others can do where it can be reached from elsewhere.
-    pub(crate) fn warn(&self, address: SocketAddr, is_signed: bool) {
-        if address.ip().is_loopback() {
-            return;
-        }
-        let are_known = is_signed || (self.tls == Tls::Enforcing && self.tls_client_ca.is_some());
-        let reading = match self.tls {
-            Tls::Enforcing => None,
-            Tls::Permissive => Some("not all connections are encrypted (--tls enforcing)"),
-            Tls::Off => Some("connections are not encrypted (--tls)"),
+    /// Says what others can do where a name server can be reached from elsewhere.
+    pub(crate) fn warn(&self, address: SocketAddr) {
+        let is_enforced = self.tls == Tls::Enforcing;
+        let reason = match (is_enforced, is_enforced && self.tls_client_ca.is_some()) {
+            _ if address.ip().is_loopback() => return,
+            (true, true) => return,
+            (true, false) => "anybody may do anything (--tls-client-ca)",
+            (false, _) => {
+                "not all connections are encrypted, and anybody may do anything \
+                           (--tls enforcing, --tls-client-ca)"
+            }
         };
-        let entering = (!are_known).then_some("anybody may do anything (--users, --tls-client-ca)");
-        let reasons: Vec<&str> = [reading, entering].into_iter().flatten().collect();
-        if !reasons.is_empty() {
-            let reasons = reasons.join(", and ");
-            eprintln!(
-                "turbopump: WARNING: {address} can be reached from other machines: {reasons}"
-            );
-        }
+        eprintln!("turbopump: WARNING: {address} can be reached from other machines: {reason}");
     }
 }
 

@@ -84,5 +84,6 @@ async fn run<B: Backend>(
 
 /// Says what somebody should know of, one line each.
 pub(crate) fn tell(notice: &Notice) {
-    eprintln!("turbopump: {notice}");
+    let warning = if matches!(notice, Notice::Exposed { .. }) { "WARNING: " } else { "" };
+    eprintln!("turbopump: {warning}{notice}");
 }

@@ -74,6 +74,15 @@ pub enum Notice {
         /// Why.
         reason: String,
     },
+    /// It can be reached from other machines, and does not protect itself from what they may do.
+    Exposed {
+        /// Where.
+        address: core::net::SocketAddr,
+        /// Whether all connections are encrypted.
+        is_encrypted: bool,
+        /// Whether only those come in who sign, or show a certificate.
+        asks_who: bool,
+    },
     /// A name server that stands apart knows this broker now, or does not any more.
     Registered {
         /// Which.
@@ -116,6 +125,17 @@ impl fmt::Display for Notice {
                 write!(f, "{peer} has sent something else than a frame, and was closed: {error}")
             }
             Self::Insecure { peer, reason } => write!(f, "{peer} was closed: {reason}"),
+            Self::Exposed { address, is_encrypted, asks_who } => {
+                write!(f, "{address} can be reached from other machines:")?;
+                if !is_encrypted {
+                    write!(f, " not all connections are encrypted (set TLS to enforcing)")?;
+                }
+                if !asks_who {
+                    let and = if *is_encrypted { "" } else { ", and" };
+                    write!(f, "{and} anybody may do anything (set users, or the CA of clients)")?;
+                }
+                Ok(())
+            }
             Self::Registered { name_server, failure: None } => {
                 write!(f, "registered at the name server {name_server}")
             }

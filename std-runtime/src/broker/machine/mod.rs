@@ -237,6 +237,14 @@ impl Broker {
         self.host = self.config.advertised.unwrap_or(host);
     }
 
+    /// It listens there: that is said where others could do harm.
+    pub fn handle_listening(&mut self, address: SocketAddr) {
+        let (is_encrypted, asks_who) = (self.config.is_encrypted(), self.config.asks_who());
+        if !(address.ip().is_loopback() || (is_encrypted && asks_who)) {
+            self.note(Notice::Exposed { address, is_encrypted, asks_who });
+        }
+    }
+
     /// Somebody has connected; `None` where there are too many already: close the connection.
     pub fn handle_opened(&mut self, now: Now, peer: SocketAddr) -> Option<SessionId> {
         if self.sessions.len() >= self.config.limits.connections_max {

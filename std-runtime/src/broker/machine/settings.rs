@@ -1,7 +1,7 @@
 //! The broker's settings, as administrators read and change them.
 //!
-//! Decides which may be changed while the broker runs. What was changed holds after a restart on the
-//! same disk, too, whatever it is started with.
+//! Decides which may be changed while the broker runs. What was changed holds after a restart on
+//! the same disk, too, whatever it is started with.
 
 use core::time::Duration;
 

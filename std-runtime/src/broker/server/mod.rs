@@ -183,9 +183,14 @@ impl<B: Backend> EmbeddedBroker<B> {
         let mut broker = Self { serving, address: listen, name_server: None };
         broker.address = broker.serving.listen(listen).await?;
         let address = broker.address;
-        broker.serving.common.with_machine(|machine| machine.set_address(address));
+        broker.serving.common.with_machine(|machine| {
+            machine.set_address(address);
+            machine.handle_listening(address);
+        });
         if let Some(at) = name_server {
-            broker.name_server = Some(broker.serving.listen(at).await?);
+            let address = broker.serving.listen(at).await?;
+            broker.name_server = Some(address);
+            broker.serving.common.with_machine(|machine| machine.handle_listening(address));
         }
         broker.serving.run_clock();
         registrar::start(&broker.serving);

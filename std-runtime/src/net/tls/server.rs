@@ -49,6 +49,12 @@ impl ServerSettings {
         self
     }
 
+    /// Whether every client has to show a certificate.
+    #[must_use]
+    pub fn requires_client_certificate(&self) -> bool {
+        !(self.client_authorities.is_empty() || self.clients_may_be_anonymous)
+    }
+
     fn build(&self, provider: &Arc<CryptoProvider>) -> Result<ServerConfig, TlsError> {
         let builder = ServerConfig::builder_with_provider(Arc::clone(provider))
             .with_safe_default_protocol_versions()
@@ -135,6 +141,13 @@ impl TlsServer {
         self.swap(&settings)?;
         *kept = settings;
         Ok(())
+    }
+
+    /// Whether every client has to show a certificate, as settings are now.
+    #[must_use]
+    pub fn requires_client_certificate(&self) -> bool {
+        let settings = self.inner.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        settings.requires_client_certificate()
     }
 
     fn swap(&self, settings: &ServerSettings) -> Result<(), TlsError> {
