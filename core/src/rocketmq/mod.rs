@@ -3,5 +3,6 @@
 //! The module decides what bytes and texts mean to RocketMQ; whose turn it is to send them, and
 //! when, is left to machines above it. Nothing outside uses it.
 
+pub mod client;
 pub mod remoting;
 pub mod wire;
