@@ -98,6 +98,16 @@ impl Client {
         body: &[u8],
         properties: &str,
     ) -> Answer {
+        self.say(topic, queue, body, properties);
+        self.receive().unwrap()
+    }
+
+    /// Sends a message without waiting for the answer.
+    pub(crate) fn say_produce(&mut self, topic: &str, queue: u32, body: &[u8]) {
+        self.say(topic, queue, body, "");
+    }
+
+    fn say(&mut self, topic: &str, queue: u32, body: &[u8], properties: &str) {
         let queue = queue.to_string();
         let fields = [
             ("a", "producers"),
@@ -109,23 +119,6 @@ impl Client {
             ("g", "0"),
             ("h", "0"),
             ("i", properties),
-            ("j", "0"),
-        ];
-        self.ask(310, &fields, body)
-    }
-
-    /// Sends a message without waiting for the answer.
-    pub(crate) fn say_produce(&mut self, topic: &str, queue: u32, body: &[u8]) {
-        let queue = queue.to_string();
-        let fields = [
-            ("a", "producers"),
-            ("b", topic),
-            ("c", "TBW102"),
-            ("d", "4"),
-            ("e", &*queue),
-            ("f", "0"),
-            ("g", "0"),
-            ("h", "0"),
             ("j", "0"),
         ];
         self.send(310, &fields, body).unwrap();
