@@ -5,6 +5,7 @@
 //! | [`backend`] | what is needed of a runtime, as a trait |
 //! | [`batch`] | handles that run batch functions: sender, receiver, store, manager |
 //! | [`memory`] | heap-backed pools of buffers and values, with a cache per thread |
+//! | [`client`] | sends messages to RocketMQ's brokers |
 //! | [`net`] | connections: requests and answers, TLS (feature `tls`) |
 //! | [`labeled`] | numbers per value of a label that has any number of values |
 //! | [`tasks`] | how many tasks of which kind are alive |
@@ -24,6 +25,7 @@ pub mod batch;
 mod bell;
 #[cfg(feature = "broker")]
 pub mod broker;
+pub mod client;
 pub mod clock;
 #[cfg(feature = "zlib-rs")]
 pub mod compress;

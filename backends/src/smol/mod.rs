@@ -12,6 +12,10 @@ mod halves;
 pub use backend::{Backend, Listener};
 pub use halves::{Reader, Writer};
 
+/// A client of RocketMQ, on smol.
+pub type Client = turbopump_std::client::Client<Backend>;
+/// Sends messages to RocketMQ's brokers, on smol.
+pub type Producer = turbopump_std::client::Producer<Backend>;
 /// Connections to one endpoint, on smol.
 pub type ConnectionPool = net::ConnectionPool<Backend>;
 /// A connection of a [`ConnectionPool`].

@@ -11,6 +11,10 @@ mod halves;
 pub use backend::{Backend, Listener};
 pub use halves::{Reader, Writer};
 
+/// A client of RocketMQ, on tokio.
+pub type Client = turbopump_std::client::Client<Backend>;
+/// Sends messages to RocketMQ's brokers, on tokio.
+pub type Producer = turbopump_std::client::Producer<Backend>;
 /// Connections to one endpoint, on tokio.
 pub type ConnectionPool = net::ConnectionPool<Backend>;
 /// A connection of a [`ConnectionPool`].

@@ -82,11 +82,16 @@ impl<B: Backend> ConnectionPool<B> {
         settings: PoolSettings,
     ) -> Result<Self, InvalidSettings> {
         settings.check()?;
+        Ok(Self::with_checked(backend, endpoint, settings))
+    }
+
+    /// With settings that can be meant.
+    pub(crate) fn with_checked(backend: B, endpoint: Endpoint, settings: PoolSettings) -> Self {
         let shared = Arc::new(Shared::new(backend.clone(), endpoint, settings));
         let bell = Arc::clone(&shared.bell);
         let pool = Arc::downgrade(&shared);
         kinds::CONNECTION_KEEPER.spawn(&backend.clone(), keep(backend, bell, pool));
-        Ok(Self { handle: Arc::new(Handle { shared }) })
+        Self { handle: Arc::new(Handle { shared }) }
     }
 
     /// Whom it connects to.

@@ -1,0 +1,75 @@
+//! How a client is set.
+
+use core::fmt;
+use core::time::Duration;
+
+use alloc::string::String;
+use alloc::sync::Arc;
+
+use turbopump_core::rocketmq::client::SendPolicy;
+
+use crate::backend::Endpoint;
+
+/// The settings of a client.
+///
+/// ```
+/// use turbopump_std::client::ClientConfig;
+///
+/// let mut config = ClientConfig::new("ns-1:9876;ns-2:9876");
+/// config.send.timeout_us = 5_000_000;
+/// ```
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct ClientConfig {
+    /// Name servers: `HOST:PORT`, several by `;` or `,`, IPv6 addresses in brackets.
+    pub name_servers: String,
+    /// How long and how often a message is sent.
+    pub send: SendPolicy,
+    /// How long a route is believed before it is asked for again; 30 seconds.
+    pub route_age_max: Duration,
+    /// How long one name server may take, where others could be asked instead; 1 second.
+    pub name_server_timeout: Duration,
+    /// The longest body in bytes; 4 MiB, as brokers have it.
+    pub message_bytes_max: usize,
+    /// Bodies from so many bytes on are compressed where that makes them shorter; 4,096.
+    pub compress_from_bytes: usize,
+    /// Where a broker really is that says it is somewhere else, as behind NAT or in containers.
+    pub address_mapper: Option<AddressMapper>,
+    /// How connections are encrypted; not at all by default.
+    #[cfg(feature = "tls")]
+    pub tls: Option<crate::net::tls::TlsClient>,
+}
+
+/// From where a broker says it is to where it is.
+pub type AddressMapper = Arc<dyn Fn(&Endpoint) -> Endpoint + Send + Sync>;
+
+impl ClientConfig {
+    /// With these name servers, and the defaults.
+    #[must_use]
+    pub fn new(name_servers: &str) -> Self {
+        Self {
+            name_servers: name_servers.into(),
+            send: SendPolicy::DEFAULT,
+            route_age_max: Duration::from_secs(30),
+            name_server_timeout: Duration::from_secs(1),
+            message_bytes_max: 4 << 20,
+            compress_from_bytes: 4_096,
+            address_mapper: None,
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
+    }
+}
+
+/// Without secrets.
+impl fmt::Debug for ClientConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientConfig")
+            .field("name_servers", &self.name_servers)
+            .field("send", &self.send)
+            .field("route_age_max", &self.route_age_max)
+            .field("message_bytes_max", &self.message_bytes_max)
+            .field("compress_from_bytes", &self.compress_from_bytes)
+            .finish_non_exhaustive()
+    }
+}

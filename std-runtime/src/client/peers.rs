@@ -1,0 +1,223 @@
+//! Connections: one to each broker and name server, made when it is needed.
+
+use core::future::poll_fn;
+use core::task::{Poll, Waker};
+use core::time::Duration;
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use turbopump_core::pool::{ClassLayout, Layout};
+use turbopump_core::rocketmq::client::Health;
+use turbopump_core::rocketmq::wire::header::ExtSource;
+
+use super::config::{AddressMapper, ClientConfig};
+use super::error::ConnectError;
+use crate::backend::{Backend, Endpoint};
+use crate::memory::BufferPool;
+use crate::net::{Body, ConnectionPool, PoolSettings, RequestLinkConfig};
+use crate::rocketmq::{Answer, AskError, RemotingLink};
+
+/// Everybody that was ever asked for.
+pub(super) struct Peers<B: Backend> {
+    backend: B,
+    settings: PoolSettings,
+    mapper: Option<AddressMapper>,
+    pub(super) buffers: BufferPool,
+    by_endpoint: Mutex<HashMap<Endpoint, Arc<Peer<B>>>>,
+}
+
+/// A broker, or a name server.
+pub(super) struct Peer<B: Backend> {
+    backend: B,
+    pub(super) endpoint: Endpoint,
+    pool: ConnectionPool<B>,
+    buffers: BufferPool,
+    state: Mutex<LinkState>,
+    pub(super) health: Mutex<Health>,
+}
+
+#[derive(Default)]
+struct LinkState {
+    open: Option<RemotingLink>,
+    /// Somebody is at it; the others wait.
+    is_dialing: bool,
+    waiting: Vec<Waker>,
+}
+
+/// Why nothing was answered.
+#[derive(Debug)]
+pub(super) struct NoAnswer {
+    pub(super) reason: Box<str>,
+    /// Whether the request may have been seen.
+    pub(super) maybe_sent: bool,
+}
+
+impl<B: Backend> Peers<B> {
+    pub(super) fn new(backend: &B, config: &ClientConfig) -> Result<Self, ConnectError> {
+        let settings = PoolSettings {
+            connections_max: 2,
+            #[cfg(feature = "tls")]
+            tls: config.tls.clone(),
+            ..PoolSettings::default()
+        };
+        settings.check().map_err(ConnectError::Settings)?;
+        // Heads, answers and short bodies; then bodies up to the longest, with what goes before.
+        let longest = config.message_bytes_max.saturating_add(64 << 10);
+        let mut classes = Vec::from([
+            ClassLayout::new(512, 4_096),
+            ClassLayout::new(4_096, 1_024),
+            ClassLayout::new(65_536, 256),
+            ClassLayout::new(1 << 20, 32),
+        ]);
+        if longest > 1 << 20 {
+            classes.push(ClassLayout::new(longest, 16));
+        }
+        // These sizes grow from one to the next.
+        let buffers = Layout::new(&classes).map(|layout| BufferPool::new(&layout));
+        let buffers = buffers.unwrap_or_else(|_| BufferPool::standard());
+        Ok(Self {
+            backend: backend.clone(),
+            settings,
+            mapper: config.address_mapper.clone(),
+            buffers,
+            by_endpoint: Mutex::default(),
+        })
+    }
+
+    fn by_endpoint(&self) -> MutexGuard<'_, HashMap<Endpoint, Arc<Peer<B>>>> {
+        self.by_endpoint.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The broker that says it is there.
+    pub(super) fn advertised(&self, endpoint: &Endpoint) -> Arc<Peer<B>> {
+        match &self.mapper {
+            Some(mapper) => self.at(&mapper(endpoint)),
+            None => self.at(endpoint),
+        }
+    }
+
+    /// Whoever is there.
+    pub(super) fn at(&self, endpoint: &Endpoint) -> Arc<Peer<B>> {
+        let mut peers = self.by_endpoint();
+        if let Some(peer) = peers.get(endpoint) {
+            return Arc::clone(peer);
+        }
+        let peer = Arc::new(Peer {
+            backend: self.backend.clone(),
+            endpoint: endpoint.clone(),
+            pool: ConnectionPool::with_checked(
+                self.backend.clone(),
+                endpoint.clone(),
+                self.settings.clone(),
+            ),
+            buffers: self.buffers.clone(),
+            state: Mutex::default(),
+            health: Mutex::default(),
+        });
+        peers.insert(endpoint.clone(), Arc::clone(&peer));
+        peer
+    }
+
+    /// Lets go of everybody whom `is_needed` does not name.
+    pub(super) fn retain(&self, is_needed: impl Fn(&Arc<Peer<B>>) -> bool) {
+        self.by_endpoint().retain(|_, peer| is_needed(peer));
+    }
+
+    pub(super) async fn close(&self) {
+        let peers: Vec<_> = self.by_endpoint().values().cloned().collect();
+        for peer in peers {
+            peer.close().await;
+        }
+    }
+}
+
+impl<B: Backend> Peer<B> {
+    fn state(&self) -> MutexGuard<'_, LinkState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn health(&self) -> MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks for something, over the connection that there is or a new one, all within `timeout`.
+    pub(super) async fn ask(
+        &self,
+        code: i32,
+        fields: &(impl ExtSource + ?Sized),
+        body: impl Into<Body<'_>>,
+        timeout: Duration,
+    ) -> Result<Answer, NoAnswer> {
+        let begin = std::time::Instant::now();
+        let failed = |reason: Box<str>, maybe_sent| NoAnswer {
+            reason: format!("{}: {reason}", self.endpoint).into(),
+            maybe_sent,
+        };
+        let link = self.link(timeout).await.map_err(|reason| failed(reason, false))?;
+        let left = timeout.saturating_sub(begin.elapsed());
+        link.ask(code, fields, body, left).await.map_err(|error: AskError| {
+            failed(error.to_string().into_boxed_str(), error.maybe_sent())
+        })
+    }
+
+    /// The link; whoever comes while it is being made waits for that.
+    async fn link(&self, timeout: Duration) -> Result<RemotingLink, Box<str>> {
+        let until = std::time::Instant::now() + timeout;
+        let ready = poll_fn(|cx| {
+            let mut state = self.state();
+            if let Some(link) = state.open.take_if(|link| link.status().closed.is_some()) {
+                drop(link);
+            }
+            if let Some(link) = &state.open {
+                return Poll::Ready(Some(link.clone()));
+            }
+            if !state.is_dialing {
+                state.is_dialing = true;
+                return Poll::Ready(None);
+            }
+            state.waiting.push(cx.waker().clone());
+            Poll::Pending
+        });
+        match crate::within::within(&self.backend, until, ready).await {
+            None => return Err("no connection in time".into()),
+            Some(Some(link)) => return Ok(link),
+            Some(None) => {}
+        }
+        // Whatever happens, even if this future is dropped: somebody else may try.
+        let _dialing = Dialing(self);
+        let left = until.saturating_duration_since(std::time::Instant::now());
+        let connection = self.pool.get_within(left).await;
+        let halves = connection.map_err(|error| error.to_string().into_boxed_str())?.split();
+        let config = RequestLinkConfig::default();
+        let link = RemotingLink::over(&self.backend, halves, self.buffers.clone(), &config);
+        let link = link.map_err(|error| error.to_string().into_boxed_str())?;
+        self.state().open = Some(link.clone());
+        Ok(link)
+    }
+
+    async fn close(&self) {
+        let open = self.state().open.take();
+        if let Some(link) = open {
+            link.close().await;
+        }
+        self.pool.close().await;
+    }
+}
+
+struct Dialing<'p, B: Backend>(&'p Peer<B>);
+
+impl<B: Backend> Drop for Dialing<'_, B> {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.is_dialing = false;
+        let waiting = core::mem::take(&mut state.waiting);
+        drop(state);
+        waiting.into_iter().for_each(Waker::wake);
+    }
+}

@@ -1,0 +1,255 @@
+//! Where topics are: what name servers say, for as long as it is believed.
+//!
+//! A route that has grown old is asked for again by whoever needs it, while others go on with it;
+//! where no name server answers, the last good one stays.
+
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::time::Duration;
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use turbopump_core::rocketmq::client::RoundRobin;
+use turbopump_core::rocketmq::wire::body::{Body, MASTER_ID, TopicRouteData};
+use turbopump_core::rocketmq::wire::command::GetRouteInfoRequestHeader;
+use turbopump_core::rocketmq::wire::header::{request_code, response_code};
+use turbopump_core::time::{Clock, Instant};
+
+use super::Inner;
+use super::error::ConnectError;
+use super::peers::Peer;
+use crate::backend::{Backend, Endpoint};
+
+/// Whose route is taken for topics that nobody has made.
+const TEMPLATE: &str = "TBW102";
+/// Queues of a topic that is made by its first message.
+pub(super) const TEMPLATE_QUEUES: i32 = 4;
+/// Between two questions for one route.
+const QUIET_US: u64 = 1_000_000;
+/// Topics whose routes are kept; beyond that, the oldest goes.
+const ROUTES_MAX: usize = 16_384;
+
+/// Where a topic is.
+pub(super) struct Route<B: Backend> {
+    pub(super) brokers: Vec<Broker<B>>,
+    /// Queues that may be written to: a broker's place, and the number there.
+    pub(super) queues: Vec<(usize, i32)>,
+    fetched: Instant,
+    /// When it is asked for again, in microseconds.
+    fresh_until_us: AtomicU64,
+    /// Not asked for again before, because somebody is at it or has just failed.
+    quiet_until_us: AtomicU64,
+    turns: Mutex<RoundRobin>,
+}
+
+pub(super) struct Broker<B: Backend> {
+    pub(super) name: Box<str>,
+    pub(super) peer: Arc<Peer<B>>,
+}
+
+impl<B: Backend> Route<B> {
+    fn is_due(&self, now: Instant) -> bool {
+        let has_passed = |us: &AtomicU64| us.load(Ordering::Relaxed) <= now.as_us();
+        has_passed(&self.fresh_until_us) && has_passed(&self.quiet_until_us)
+    }
+
+    pub(super) fn turns(&self) -> MutexGuard<'_, RoundRobin> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(super) struct Routes<B: Backend> {
+    name_servers: Vec<Arc<Peer<B>>>,
+    /// The one that has answered last.
+    current: AtomicUsize,
+    by_topic: Mutex<HashMap<Box<str>, Arc<Route<B>>>>,
+}
+
+/// What name servers say about a topic.
+enum Said<B: Backend> {
+    Route(Route<B>),
+    Unknown,
+}
+
+impl<B: Backend> Routes<B> {
+    pub(super) fn new(name_servers: Vec<Arc<Peer<B>>>) -> Self {
+        Self { name_servers, current: AtomicUsize::new(0), by_topic: Mutex::default() }
+    }
+
+    fn by_topic(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<Route<B>>>> {
+        self.by_topic.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something went wrong there: it is asked for again before it is used the next time.
+    pub(super) fn doubt(&self, topic: &str) {
+        if let Some(route) = self.by_topic().get(topic) {
+            route.fresh_until_us.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+impl<B: Backend> Inner<B> {
+    /// Where a topic is, by `until`.
+    pub(super) async fn route(&self, topic: &str, until: Instant) -> Result<Arc<Route<B>>, String> {
+        let now = self.clock.now().at;
+        let known = self.routes.by_topic().get(topic).cloned();
+        if let Some(route) = &known {
+            if !route.is_due(now) {
+                return Ok(Arc::clone(route));
+            }
+            route.quiet_until_us.store(now.plus_us(QUIET_US).as_us(), Ordering::Relaxed);
+        }
+        match (self.fetch(topic, until).await, known) {
+            (Ok(route), _) => Ok(self.keep(topic, route)),
+            // The last good one.
+            (Err(_), Some(route)) => Ok(route),
+            (Err(reason), None) => Err(reason),
+        }
+    }
+
+    fn keep(&self, topic: &str, route: Route<B>) -> Arc<Route<B>> {
+        let route = Arc::new(route);
+        let mut routes = self.routes.by_topic();
+        if routes.len() >= ROUTES_MAX && !routes.contains_key(topic) {
+            let oldest = routes.iter().min_by_key(|(_, route)| route.fetched);
+            if let Some(oldest) = oldest.map(|(name, _)| name.clone()) {
+                routes.remove(&oldest);
+            }
+        }
+        routes.insert(topic.into(), Arc::clone(&route));
+        let needed: Vec<Arc<Peer<B>>> = routes
+            .values()
+            .flat_map(|route| route.brokers.iter().map(|broker| Arc::clone(&broker.peer)))
+            .collect();
+        drop(routes);
+        let name_servers = &self.routes.name_servers;
+        self.peers.retain(|peer| {
+            needed.iter().chain(name_servers).any(|needed| Arc::ptr_eq(needed, peer))
+        });
+        route
+    }
+
+    /// Asks for a topic's route, or for that by which brokers make topics.
+    async fn fetch(&self, topic: &str, until: Instant) -> Result<Route<B>, String> {
+        if let Said::Route(route) = self.ask_name_servers(topic, i32::MAX, until).await? {
+            return Ok(route);
+        }
+        match self.ask_name_servers(TEMPLATE, TEMPLATE_QUEUES, until).await? {
+            Said::Route(route) => Ok(route),
+            Said::Unknown => Err(alloc::format!(
+                "the name servers know no topic {topic:?}, and no broker that would create it"
+            )),
+        }
+    }
+
+    /// Asks one name server after the other, beginning with the one that answered last.
+    async fn ask_name_servers(
+        &self,
+        topic: &str,
+        queues_max: i32,
+        until: Instant,
+    ) -> Result<Said<B>, String> {
+        let name_servers = &self.routes.name_servers;
+        let first = self.routes.current.load(Ordering::Relaxed);
+        let mut reason = String::from("no time was left to ask a name server");
+        for turn in 0..name_servers.len() {
+            let index = (first + turn) % name_servers.len();
+            let Some(server) = name_servers.get(index) else { break };
+            let left = Duration::from_micros(until.us_since(self.clock.now().at));
+            if left.is_zero() {
+                break;
+            }
+            let is_last = turn + 1 == name_servers.len();
+            let timeout = if is_last { left } else { left.min(self.config.name_server_timeout) };
+            match self.ask_for_route(server, topic, queues_max, timeout).await {
+                Ok(said) => {
+                    self.routes.current.store(index, Ordering::Relaxed);
+                    return Ok(said);
+                }
+                Err(error) => reason = alloc::format!("the name server {error}"),
+            }
+        }
+        Err(reason)
+    }
+
+    async fn ask_for_route(
+        &self,
+        server: &Peer<B>,
+        topic: &str,
+        queues_max: i32,
+        timeout: Duration,
+    ) -> Result<Said<B>, String> {
+        let header = GetRouteInfoRequestHeader {
+            topic: topic.into(),
+            accept_standard_json_only: Some(true),
+            ..GetRouteInfoRequestHeader::default()
+        };
+        let code = request_code::GET_ROUTEINFO_BY_TOPIC;
+        let answer = server.ask(code, &header, b"", timeout).await;
+        let answer = answer.map_err(|error| error.reason.to_string())?;
+        let broken = |error: &dyn core::fmt::Display| {
+            alloc::format!("{}: its answer can't be read: {error}", server.endpoint)
+        };
+        let frame = answer.frame().map_err(|error| broken(&error))?;
+        match frame.header.code {
+            response_code::SUCCESS => {}
+            response_code::TOPIC_NOT_EXIST => return Ok(Said::Unknown),
+            code => {
+                let remark = frame.header.remark.map(|remark| remark.to_string());
+                let remark = remark.unwrap_or_default();
+                return Err(alloc::format!("{}: code {code}: {remark}", server.endpoint));
+            }
+        }
+        let data = TopicRouteData::decode(frame.body).map_err(|error| broken(&error))?;
+        let route = self.read_route(&data, queues_max).map_err(|error| broken(&error))?;
+        Ok(if route.queues.is_empty() { Said::Unknown } else { Said::Route(route) })
+    }
+
+    fn read_route(&self, data: &TopicRouteData<'_>, queues_max: i32) -> Result<Route<B>, String> {
+        let text = |error: &dyn core::fmt::Display| alloc::format!("{error}");
+        let mut brokers: Vec<Broker<B>> = Vec::new();
+        for broker in data.broker_datas.iter() {
+            let broker = broker.map_err(|error| text(&error))?;
+            let Some(address) = broker.address(MASTER_ID).map_err(|error| text(&error))? else {
+                continue;
+            };
+            let address: Endpoint = address.to_string().parse().map_err(|error| text(&error))?;
+            let name = broker.broker_name.to_string().into_boxed_str();
+            brokers.push(Broker { name, peer: self.peers.advertised(&address) });
+        }
+        let mut queues = Vec::new();
+        for queue in data.publish_queues() {
+            let (name, number) = queue.map_err(|error| text(&error))?;
+            let name = name.to_string();
+            if let Some(place) = brokers.iter().position(|broker| *broker.name == *name)
+                && number < queues_max
+            {
+                queues.push((place, number));
+            }
+        }
+        let now = self.clock.now();
+        // Somewhere, so that not all clients begin with the same queue.
+        let start = usize::try_from(self.ids.next(now.unix_ms).loader_hash.unsigned_abs());
+        let turns = Mutex::new(RoundRobin::starting_at(start.unwrap_or(0)));
+        let age_max_us = u64::try_from(self.config.route_age_max.as_micros()).unwrap_or(u64::MAX);
+        let fresh_until_us = AtomicU64::new(now.at.plus_us(age_max_us).as_us());
+        let quiet_until_us = AtomicU64::new(0);
+        Ok(Route { brokers, queues, fetched: now.at, fresh_until_us, quiet_until_us, turns })
+    }
+
+    /// Succeeds once a name server has answered, whatever it knows.
+    pub(super) async fn reach_name_server(&self) -> Result<(), ConnectError> {
+        let until = self.clock.now().at.plus_us(self.config.send.timeout_us);
+        match self.ask_name_servers(TEMPLATE, TEMPLATE_QUEUES, until).await {
+            Ok(_) => Ok(()),
+            Err(reason) => Err(ConnectError::Unreachable {
+                name_servers: self.config.name_servers.as_str().into(),
+                reason: reason.into(),
+            }),
+        }
+    }
+}
