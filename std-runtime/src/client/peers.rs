@@ -166,6 +166,22 @@ impl<B: Backend> Peer<B> {
         })
     }
 
+    /// Sends something that is not answered.
+    pub(super) async fn tell(
+        &self,
+        code: i32,
+        fields: &(impl ExtSource + ?Sized),
+        body: &[u8],
+        timeout: Duration,
+    ) -> Result<(), NoAnswer> {
+        let failed = |reason: &str| NoAnswer {
+            reason: format!("{}: {reason}", self.endpoint).into(),
+            maybe_sent: false,
+        };
+        let link = self.link(timeout).await.map_err(|reason| failed(&reason))?;
+        link.tell(code, fields, body).map_err(|error| failed(&error.to_string()))
+    }
+
     /// The link; whoever comes while it is being made waits for that.
     async fn link(&self, timeout: Duration) -> Result<RemotingLink, Box<str>> {
         let until = std::time::Instant::now() + timeout;

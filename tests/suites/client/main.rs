@@ -5,6 +5,7 @@ extern crate alloc;
 
 mod failures;
 mod refusals;
+mod sending;
 
 use alloc::sync::Arc;
 

@@ -1,0 +1,139 @@
+//! Batches, order, and messages that nobody answers.
+
+use std::time::{Duration, Instant};
+
+use turbopump::core::rocketmq::wire::command::PullMessageRequestHeader;
+use turbopump::core::rocketmq::wire::header::request_code;
+use turbopump::core::rocketmq::wire::identity::java_hash;
+use turbopump::core::rocketmq::wire::message::Messages;
+use turbopump::runtime::backend::{Backend, SocketOptions};
+use turbopump::runtime::broker::{EmbeddedBroker, Fault, FaultAction};
+use turbopump::runtime::client::{Client, Message, SendErrorKind};
+use turbopump::runtime::memory::BufferPool;
+use turbopump::runtime::net::RequestLinkConfig;
+use turbopump::runtime::rocketmq::RemotingLink;
+
+use crate::{config, start};
+
+turbopump_tests::on_every_runtime![
+    a_batch_arrives_whole_and_in_order,
+    batches_that_cannot_be_are_refused_here,
+    one_key_has_one_queue,
+    oneway_messages_arrive_unanswered,
+];
+
+/// Bodies and tags of what is in a queue.
+async fn stored<B: Backend>(
+    backend: &B,
+    broker: &EmbeddedBroker<B>,
+    topic: &str,
+    queue: i32,
+) -> Vec<(String, Option<String>)> {
+    let halves = backend.dial(broker.address(), &SocketOptions::default()).await.unwrap();
+    let (buffers, settings) = (BufferPool::standard(), RequestLinkConfig::default());
+    let link = RemotingLink::over(backend, halves, buffers, &settings).unwrap();
+    let header = PullMessageRequestHeader {
+        consumer_group: "consumers".into(),
+        topic: topic.into(),
+        queue_id: queue,
+        max_msg_nums: 1_000,
+        sys_flag: 4,
+        subscription: Some("*".into()),
+        ..PullMessageRequestHeader::default()
+    };
+    let (code, within) = (request_code::PULL_MESSAGE, Duration::from_secs(30));
+    let answer = link.ask(code, &header, b"", within).await.unwrap();
+    let messages = Messages::new(answer.frame().unwrap().body).map(|message| {
+        let message = message.unwrap();
+        let body = String::from_utf8(message.body.to_vec()).unwrap();
+        let tag = message.properties().unwrap().get("TAGS").map(str::to_owned);
+        (body, tag)
+    });
+    messages.collect()
+}
+
+async fn a_batch_arrives_whole_and_in_order<B: Backend>(backend: B) {
+    let broker = start(&backend).await;
+    let client = Client::start(backend.clone(), config(&broker)).await.unwrap();
+    let producer = client.producer("group");
+    let messages: Vec<Message> =
+        (0..32).map(|n| Message::new("Orders", n.to_string()).tag(&format!("t{n}"))).collect();
+    let sent = producer.send_batch(&messages).await.unwrap();
+    let offsets: Vec<_> = sent.iter().map(|receipt| receipt.offset).collect();
+    assert_eq!(offsets, (0..32).collect::<Vec<i64>>());
+    let mut ids: Vec<_> = sent.iter().map(|receipt| &receipt.message_id).collect();
+    ids.extend(sent.iter().map(|receipt| &receipt.offset_message_id));
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 64, "each has ids of its own");
+    let found = stored(&backend, &broker, "Orders", sent[0].queue).await;
+    let expected = (0..32).map(|n| (n.to_string(), Some(format!("t{n}"))));
+    assert!(found.iter().cloned().eq(expected), "{found:?}");
+    // One that is lost on its way back comes as a whole.
+    broker.inject(Fault::new(FaultAction::Close).of_code(320).times(1));
+    producer.send_batch(&messages).await.unwrap();
+    assert_eq!(broker.stats().counts.messages_sent, 64);
+}
+
+async fn batches_that_cannot_be_are_refused_here<B: Backend>(backend: B) {
+    let broker = start(&backend).await;
+    let client = Client::start(backend, config(&broker)).await.unwrap();
+    let producer = client.producer("group");
+    let error = producer.send_batch(&[]).await.unwrap_err();
+    assert_eq!(*error.kind(), SendErrorKind::Empty);
+    let mixed = [Message::new("Orders", "x"), Message::new("Bills", "x")];
+    let error = producer.send_batch(&mixed).await.unwrap_err();
+    assert!(error.to_string().contains("have several"), "{error}");
+    let long = [(); 3].map(|()| Message::new("Orders", vec![7; 2 << 20]));
+    let error = producer.send_batch(&long).await.unwrap_err();
+    assert!(matches!(error.kind(), SendErrorKind::TooLarge { .. }), "{error}");
+    let property = "v".repeat(40_000);
+    let error = producer.send(Message::new("Orders", "x").property("p", &property)).await;
+    assert!(matches!(error.unwrap_err().kind(), SendErrorKind::TooLarge { .. }));
+    assert_eq!(broker.stats().counts.messages_sent, 0);
+}
+
+async fn one_key_has_one_queue<B: Backend>(backend: B) {
+    let broker = start(&backend).await;
+    let client = Client::start(backend.clone(), config(&broker)).await.unwrap();
+    let producer = client.producer("group");
+    for key in ["", "Aa", "customer 17", "ünïcödé", "polygenelubricants"] {
+        if key.is_empty() {
+            let refused = producer.send_ordered(Message::new("Orders", "x"), key).await;
+            assert!(matches!(refused.unwrap_err().kind(), SendErrorKind::Property(_)));
+            continue;
+        }
+        let topic = format!("Orders{}", java_hash(key).unsigned_abs());
+        let mut queues = Vec::new();
+        for n in 0..10 {
+            let message = Message::new(topic.clone(), n.to_string());
+            queues.push(producer.send_ordered(message, key).await.unwrap().queue);
+        }
+        // As Java chooses; `polygenelubricants` has the smallest hash of all.
+        let expected = (java_hash(key) % 4).unsigned_abs() as i32;
+        assert_eq!(queues, [expected; 10], "{key}");
+        let found = stored(&backend, &broker, &topic, expected).await;
+        let bodies = found.into_iter().map(|(body, _)| body);
+        assert!(bodies.eq((0..10).map(|n| n.to_string())));
+    }
+}
+
+async fn oneway_messages_arrive_unanswered<B: Backend>(backend: B) {
+    let broker = start(&backend).await;
+    let client = Client::start(backend.clone(), config(&broker)).await.unwrap();
+    let producer = client.producer("group");
+    for _ in 0..20 {
+        producer.send_oneway(Message::new("Orders", "x")).await.unwrap();
+    }
+    // Whatever is handed to the connection is written before it closes.
+    client.close().await;
+    let end = Instant::now() + Duration::from_secs(30);
+    while broker.stats().counts.messages_sent < 20 && Instant::now() < end {
+        backend.sleep_until(Instant::now() + Duration::from_millis(1)).await;
+    }
+    assert_eq!(broker.stats().counts.messages_sent, 20);
+    let oneway = broker.take_journal().into_iter().filter(|entry| entry.code == 310);
+    assert!(oneway.map(|entry| entry.is_oneway).eq([true; 20]));
+    let error = producer.send_oneway(Message::new("Orders", "")).await.unwrap_err();
+    assert_eq!(*error.kind(), SendErrorKind::Empty);
+}
