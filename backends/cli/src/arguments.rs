@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::broker::{BrokerArguments, NamesrvArguments};
+use crate::produce::ProduceArguments;
 
 /// Turbopump: pools, batches, connections, monitoring.
 #[derive(Debug, Parser)]
@@ -29,6 +30,11 @@ pub(crate) enum Command {
     /// Brokers register at it: `turbopump broker --register`, and Apache's. Once it is ready it
     /// prints one line with its address on standard output; SIGTERM and Ctrl-C stop it.
     Namesrv(Box<NamesrvArguments>),
+    /// Sends messages that are read from a file or from standard input.
+    ///
+    /// Each line is a message. It stops at the first message that can't be sent, says which and
+    /// why, and ends with 1.
+    Produce(Box<ProduceArguments>),
     /// Sends real lines through a broker of its own, and checks each one at the other end.
     ///
     /// Lines go through pooled buffers and batch senders to an embedded broker on disk, by the wire

@@ -7,6 +7,7 @@ mod arguments;
 mod broker;
 mod demo;
 mod exit;
+mod produce;
 mod report;
 mod switch;
 
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Broker(arguments) => broker::run(&arguments),
         Command::Namesrv(arguments) => broker::run_namesrv(&arguments),
+        Command::Produce(arguments) => produce::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
     };
