@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use std::path::PathBuf;
 
 use crate::backend::Endpoint;
+use crate::rocketmq::User;
 
 /// The settings of a broker and its name server.
 ///
@@ -243,21 +244,6 @@ impl Default for BrokerLimits {
             unwritten_bytes_max: 64 << 20,
             idle_max: Duration::from_secs(120),
         }
-    }
-}
-
-/// Somebody who signs requests. The secret is not shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct User {
-    /// The access key, or user name.
-    pub access_key: String,
-    /// The secret key, or password.
-    pub secret_key: String,
-}
-
-impl core::fmt::Debug for User {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("User").field("access_key", &self.access_key).finish_non_exhaustive()
     }
 }
 

@@ -11,8 +11,9 @@ mod server;
 mod sessions;
 pub mod store;
 
+pub use crate::rocketmq::User;
 pub use config::{
-    BrokerConfig, BrokerLimits, FlushPolicy, RetentionConfig, StoreConfig, TransactionConfig, User,
+    BrokerConfig, BrokerLimits, FlushPolicy, RetentionConfig, StoreConfig, TransactionConfig,
 };
 #[cfg(feature = "tls")]
 pub use config::{TlsConfig, TlsMode};

@@ -38,6 +38,9 @@ pub struct ClientConfig {
     /// How connections are encrypted; not at all by default.
     #[cfg(feature = "tls")]
     pub tls: Option<crate::net::tls::TlsClient>,
+    /// By whom requests are signed; by nobody by default.
+    #[cfg(feature = "acl")]
+    pub user: Option<crate::rocketmq::User>,
 }
 
 /// From where a broker says it is to where it is.
@@ -57,6 +60,8 @@ impl ClientConfig {
             address_mapper: None,
             #[cfg(feature = "tls")]
             tls: None,
+            #[cfg(feature = "acl")]
+            user: None,
         }
     }
 }

@@ -20,7 +20,9 @@ use super::config::{AddressMapper, ClientConfig};
 use super::error::ConnectError;
 use crate::backend::{Backend, Endpoint};
 use crate::memory::BufferPool;
-use crate::net::{Body, ConnectionPool, PoolSettings, RequestLinkConfig};
+use crate::net::{ConnectionPool, PoolSettings, RequestLinkConfig};
+#[cfg(feature = "acl")]
+use crate::rocketmq::User;
 use crate::rocketmq::{Answer, AskError, RemotingLink};
 
 /// Everybody that was ever asked for.
@@ -28,6 +30,8 @@ pub(super) struct Peers<B: Backend> {
     backend: B,
     settings: PoolSettings,
     mapper: Option<AddressMapper>,
+    #[cfg(feature = "acl")]
+    user: Option<User>,
     pub(super) buffers: BufferPool,
     by_endpoint: Mutex<HashMap<Endpoint, Arc<Peer<B>>>>,
 }
@@ -38,6 +42,8 @@ pub(super) struct Peer<B: Backend> {
     pub(super) endpoint: Endpoint,
     pool: ConnectionPool<B>,
     buffers: BufferPool,
+    #[cfg(feature = "acl")]
+    user: Option<User>,
     state: Mutex<LinkState>,
     pub(super) health: Mutex<Health>,
 }
@@ -85,6 +91,8 @@ impl<B: Backend> Peers<B> {
             backend: backend.clone(),
             settings,
             mapper: config.address_mapper.clone(),
+            #[cfg(feature = "acl")]
+            user: config.user.clone(),
             buffers,
             by_endpoint: Mutex::default(),
         })
@@ -117,6 +125,8 @@ impl<B: Backend> Peers<B> {
                 self.settings.clone(),
             ),
             buffers: self.buffers.clone(),
+            #[cfg(feature = "acl")]
+            user: self.user.clone(),
             state: Mutex::default(),
             health: Mutex::default(),
         });
@@ -151,7 +161,7 @@ impl<B: Backend> Peer<B> {
         &self,
         code: i32,
         fields: &(impl ExtSource + ?Sized),
-        body: impl Into<Body<'_>>,
+        body: &[u8],
         timeout: Duration,
     ) -> Result<Answer, NoAnswer> {
         let begin = std::time::Instant::now();
@@ -161,9 +171,15 @@ impl<B: Backend> Peer<B> {
         };
         let link = self.link(timeout).await.map_err(|reason| failed(reason, false))?;
         let left = timeout.saturating_sub(begin.elapsed());
-        link.ask(code, fields, body, left).await.map_err(|error: AskError| {
-            failed(error.to_string().into_boxed_str(), error.maybe_sent())
-        })
+        let unsent =
+            |error: AskError| failed(error.to_string().into_boxed_str(), error.maybe_sent());
+        #[cfg(feature = "acl")]
+        if let Some(user) = &self.user {
+            let signed = user.credentials().sign(fields, body);
+            let signed = signed.map_err(|error| unsent(error.into()))?;
+            return link.ask(code, &signed, body, left).await.map_err(unsent);
+        }
+        link.ask(code, fields, body, left).await.map_err(unsent)
     }
 
     /// Sends something that is not answered.
@@ -179,7 +195,14 @@ impl<B: Backend> Peer<B> {
             maybe_sent: false,
         };
         let link = self.link(timeout).await.map_err(|reason| failed(&reason))?;
-        link.tell(code, fields, body).map_err(|error| failed(&error.to_string()))
+        let unsent = |error: AskError| failed(&error.to_string());
+        #[cfg(feature = "acl")]
+        if let Some(user) = &self.user {
+            let signed = user.credentials().sign(fields, body);
+            let signed = signed.map_err(|error| unsent(error.into()))?;
+            return link.tell(code, &signed, body).map_err(unsent);
+        }
+        link.tell(code, fields, body).map_err(unsent)
     }
 
     /// The link; whoever comes while it is being made waits for that.

@@ -29,7 +29,6 @@ use super::message::Message;
 use super::routes::{Route, TEMPLATE_QUEUES};
 use crate::backend::Backend;
 use crate::memory::Lease;
-use crate::net::Body;
 use crate::rocketmq::BodyCodec;
 
 /// The longest properties that the wire format has room for.
@@ -433,7 +432,7 @@ impl<B: Backend> Producer<B> {
         peer.health().handle_sent(now.at);
         let header = self.header(outgoing, now, &broker.name, queue);
         let timeout = Duration::from_micros(until.us_since(now.at));
-        let asked = peer.ask(outgoing.code, &header, Body::from(&*outgoing.body), timeout).await;
+        let asked = peer.ask(outgoing.code, &header, &outgoing.body, timeout).await;
         let at = inner.clock.now().at;
         let answer = match asked {
             Ok(answer) => answer,

@@ -7,8 +7,12 @@ mod body;
 #[cfg(feature = "lz4")]
 mod lz4;
 mod remoting;
+#[cfg(feature = "acl")]
+mod user;
 #[cfg(feature = "zstd")]
 mod zstd;
 
 pub use body::{BodyCodec, BodyError};
 pub use remoting::{Answer, AskError, RemotingLink};
+#[cfg(feature = "acl")]
+pub use user::User;

@@ -10,7 +10,9 @@ mod sending;
 use alloc::sync::Arc;
 
 use turbopump::runtime::backend::{Backend, Endpoint};
-use turbopump::runtime::broker::{BrokerConfig, EmbeddedBroker, JournalEntry, TlsConfig, TlsMode};
+use turbopump::runtime::broker::{
+    BrokerConfig, EmbeddedBroker, JournalEntry, TlsConfig, TlsMode, User,
+};
 use turbopump::runtime::client::{Client, ClientConfig, Message, SendErrorKind, SendStatus};
 use turbopump_tests::certificates::{Authority, server, trusting};
 
@@ -22,6 +24,7 @@ turbopump_tests::on_every_runtime![
     u9_lists_and_ipv6,
     u10_addresses_are_mapped,
     u11_connections_are_encrypted_and_verified,
+    u12_every_request_is_signed_and_no_secret_is_shown,
     u13_clusters_know_nothing_of_each_other,
 ];
 
@@ -166,6 +169,38 @@ async fn u11_connections_are_encrypted_and_verified<B: Backend>(backend: B) {
         }
     }
     assert_eq!(broker.stats().counts.messages_sent, 1);
+}
+
+async fn u12_every_request_is_signed_and_no_secret_is_shown<B: Backend>(backend: B) {
+    let mut settings = BrokerConfig::default();
+    let user = User { access_key: "somebody".into(), secret_key: "a-secret".into() };
+    settings.users.push(user.clone());
+    let broker = EmbeddedBroker::start(backend.clone(), settings).await.unwrap();
+    let mut signed = config(&broker);
+    signed.user = Some(user.clone());
+    let shown = format!("{signed:?} {user:?}");
+    let client = Client::start(backend.clone(), signed).await.unwrap();
+    assert!(!format!("{client:?} {shown}").contains("a-secret"));
+    let producer = client.producer("group");
+    producer.send(Message::new("Orders", "x").tag("t")).await.unwrap();
+    producer.send(Message::new("Orders", vec![b'x'; 10_000])).await.unwrap();
+    producer.send_batch(&[Message::new("Orders", "x"), Message::new("Orders", "y")]).await.unwrap();
+    producer.send_oneway(Message::new("Orders", "x")).await.unwrap();
+    client.close().await;
+    while broker.stats().counts.messages_sent < 5 {
+        let soon = std::time::Instant::now() + core::time::Duration::from_millis(1);
+        backend.sleep_until(soon).await;
+    }
+    assert_eq!(broker.stats().counts.requests_unsigned, 0);
+    for other in [None, Some(User { secret_key: "another".into(), ..user })] {
+        let mut wrong = config(&broker);
+        wrong.user = other;
+        wrong.send.timeout_us = 1_000_000;
+        let error = Client::start(backend.clone(), wrong).await.map(|_| ()).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("code 16") && !text.contains("a-secret"), "{text}");
+    }
+    assert_eq!(broker.stats().counts.messages_sent, 5);
 }
 
 async fn u13_clusters_know_nothing_of_each_other<B: Backend>(backend: B) {

@@ -47,6 +47,12 @@ pub(crate) struct ProduceArguments {
     /// At most so many messages a second.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rate: Option<u32>,
+    /// Connects by TLS, and trusts the CA in this file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_ca: Option<PathBuf>,
+    /// Signs requests as the user in this file, `ACCESS_KEY:SECRET_KEY`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) user: Option<PathBuf>,
     /// For all attempts to send a message or a batch, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 3_000)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..))]

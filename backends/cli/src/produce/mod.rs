@@ -14,8 +14,10 @@ use serde::Serialize;
 
 use turbopump::runtime::backend::Backend;
 use turbopump::runtime::client::{Client, ClientConfig, Message, Producer, SendError};
+use turbopump::runtime::net::tls::{ClientSettings, Material, TlsClient};
 
 use crate::arguments::BackendName;
+use crate::broker::users;
 use crate::exit::Ended;
 use crate::switch::{Switch, stop_at_ctrl_c};
 
@@ -75,6 +77,13 @@ async fn produce<B: Backend>(
     let mut config = ClientConfig::new(&arguments.namesrv);
     config.send.timeout_us = arguments.timeout_ms * 1_000;
     config.compress_from_bytes = arguments.compress_from;
+    if let Some(file) = &arguments.tls_ca {
+        let settings = ClientSettings::new().trust(Material::file(file));
+        config.tls = Some(TlsClient::new(settings)?);
+    }
+    if let Some(file) = &arguments.user {
+        config.user = users(file)?.into_iter().next();
+    }
     let client = Client::start(backend.clone(), config).await?;
     let producer = client.producer(&arguments.group);
     let mut sender = Sender { producer, arguments, batch: Vec::new(), batch_bytes: 0, bar: bar() };

@@ -189,7 +189,7 @@ mod tests {
     use turbopump_core::rocketmq::wire::header::{Absent, request_code as code};
 
     use super::*;
-    use crate::broker::config::User;
+    use crate::broker::User;
     use crate::broker::machine::kit::Kit;
 
     #[test]
