@@ -515,6 +515,8 @@ mod tests {
         assert!(kit.broker.poll_group().is_some());
         kit.broker.handle_store_failed(kit.now, "no space", false);
         assert_eq!(kit.take(client).iter().filter(|got| got.code == 14).count(), 4);
+        assert!(!kit.broker.has_group(), "a disk that is full is not tried again at once");
+        kit.advance_ms(10_000);
         write(&mut kit, &mut disk);
         let found = recovered(&disk).broker;
         assert!(found.topics.find("A").is_none() && found.groups.get("g0").is_none());

@@ -142,6 +142,7 @@ impl Broker {
 
     /// Everything before `end` is stored as the flush policy promises.
     pub fn handle_stored(&mut self, now: Now, end: u64) {
+        self.state.hope();
         self.stored = self.stored.max(end);
         while self.pending.front().is_some_and(|pending| pending.end <= end) {
             if let Some(Pending { queue, receipt, .. }) = self.pending.pop_front() {

@@ -134,6 +134,8 @@ pub(super) struct State {
     receipts: Vec<Receipt>,
     /// Everything is to be written down once more.
     is_lost: bool,
+    /// Something else could be stored since.
+    is_hopeful: bool,
 }
 
 impl State {
@@ -247,15 +249,23 @@ impl State {
         }
     }
 
-    /// Whether something must not wait for the timer.
+    /// Whether something must not wait for the timer. After a failure everything does, until
+    /// something else could be stored: a disk that is full is not tried again and again.
     fn is_urgent(&self) -> bool {
-        self.is_lost
-            || !(self.receipts.is_empty()
-                && self.topics.is_empty()
-                && self.deleted_topics.is_empty()
-                && self.groups.is_empty()
-                && self.deleted_groups.is_empty()
-                && self.changed_delays.is_empty())
+        if self.is_lost {
+            return self.is_hopeful;
+        }
+        !(self.receipts.is_empty()
+            && self.topics.is_empty()
+            && self.deleted_topics.is_empty()
+            && self.groups.is_empty()
+            && self.deleted_groups.is_empty()
+            && self.changed_delays.is_empty())
+    }
+
+    /// Something could be stored.
+    pub(super) const fn hope(&mut self) {
+        self.is_hopeful = true;
     }
 }
 
@@ -294,7 +304,8 @@ impl Broker {
 
     /// Writes down what has changed, if it is urgent or time.
     pub(super) fn remember(&mut self, now: Now, is_time: bool) {
-        let is_urgent = self.state.is_urgent() || !self.administered.is_remembered();
+        let is_urgent =
+            self.state.is_urgent() || !(self.state.is_lost || self.administered.is_remembered());
         if !(is_time || is_urgent) {
             return;
         }
@@ -309,11 +320,17 @@ impl Broker {
             }
             return;
         }
-        let change = if core::mem::take(&mut self.state.is_lost) {
+        let mut change = if core::mem::take(&mut self.state.is_lost) {
             self.everything()
         } else {
             self.changes()
         };
+        // Receipts come with the last record: nothing is confirmed that is in none.
+        while change.offsets.len() == OFFSETS_MAX {
+            self.write_change(now, &change, None);
+            self.state.expect(self.log.end(), self.stored, &change);
+            change = self.changes();
+        }
         let mut receipts = core::mem::take(&mut self.state.receipts);
         let has_receipts = !receipts.is_empty();
         if change.is_empty() && !has_receipts {
@@ -336,6 +353,7 @@ impl Broker {
     /// What was to be remembered could not be stored.
     pub(super) fn handle_state_lost(&mut self) {
         self.state.is_lost = self.closed_store.is_none();
+        self.state.is_hopeful = false;
         self.state.delete_again(self.stored);
     }
 

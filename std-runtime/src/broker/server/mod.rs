@@ -156,7 +156,6 @@ impl<B: Backend> EmbeddedBroker<B> {
         let (listen, name_server) = (config.listen, config.name_server);
         let registrars = config.register_at.len();
         let receiving_bytes_max = config.limits.receiving_bytes_max;
-        let retention = config.retention;
         #[cfg(feature = "tls")]
         let tls = config.tls.clone();
         let clock = ServerClock::new(backend.clone());
@@ -178,7 +177,7 @@ impl<B: Backend> EmbeddedBroker<B> {
             tls,
         });
         if let Some((store, flush)) = store {
-            store_thread::start(&serving, store, flush, retention)?;
+            store_thread::start(&serving, store, flush)?;
         }
         let mut broker = Self { serving, address: listen, name_server: None };
         broker.address = broker.serving.listen(listen).await?;

@@ -18,7 +18,7 @@ use turbopump_core::time::Clock;
 
 use super::listener::Serving;
 use crate::backend::Backend;
-use crate::broker::config::{FlushPolicy, RetentionConfig};
+use crate::broker::config::FlushPolicy;
 use crate::broker::machine::{Broker, Group, Read};
 use crate::broker::store::{Disk, DiskStore, Indexer, StoreError, StoreReader};
 
@@ -30,7 +30,6 @@ struct Writer<B: Backend, D: Disk> {
     serving: Arc<Serving<Broker, B>>,
     store: DiskStore<D>,
     flush: FlushPolicy,
-    retention: RetentionConfig,
     /// Something was written and not synced.
     is_dirty: bool,
     synced: SystemInstant,
@@ -57,7 +56,6 @@ pub(super) fn start<B: Backend, D: Disk>(
     serving: &Arc<Serving<Broker, B>>,
     store: DiskStore<D>,
     flush: FlushPolicy,
-    retention: RetentionConfig,
 ) -> std::io::Result<()> {
     let (reader, indexer) = (store.reader(), store.indexer());
     let (indexes, woken) = sync_channel(1);
@@ -66,7 +64,6 @@ pub(super) fn start<B: Backend, D: Disk>(
         serving: Arc::clone(serving),
         store,
         flush,
-        retention,
         is_dirty: false,
         synced: now,
         looked: now,
@@ -202,8 +199,10 @@ impl<B: Backend, D: Disk> Writer<B, D> {
             return;
         }
         self.looked = SystemInstant::now();
+        // As administrators have it now.
+        let retention = self.serving.common.lock().machine.config().retention;
         let now = self.serving.clock.now();
-        let age_ms = u64::try_from(self.retention.age_max.as_millis()).unwrap_or(u64::MAX);
+        let age_ms = u64::try_from(retention.age_max.as_millis()).unwrap_or(u64::MAX);
         let oldest_ms = now.unix_ms.saturating_sub(age_ms);
         let segments = self.store.segments();
         let mut bytes: u64 = segments.iter().map(|segment| segment.bytes).sum();
@@ -212,13 +211,13 @@ impl<B: Backend, D: Disk> Writer<B, D> {
         for pair in segments.windows(2) {
             let [segment, next] = pair else { break };
             let is_old = segment.last_stored_ms < oldest_ms;
-            if !(is_old || bytes > self.retention.bytes_max) {
+            if !(is_old || bytes > retention.bytes_max) {
                 break;
             }
             bytes -= segment.bytes;
             before = next.start;
         }
-        let messages_max = self.retention.messages_max;
+        let messages_max = retention.messages_max;
         self.serving.common.with_machine(|machine| {
             if let Some(position) = machine.position_of_excess(messages_max) {
                 let fits = segments.iter().rev().find(|segment| segment.start <= position);

@@ -136,3 +136,56 @@ fn what_administrators_have_set_holds_after_a_restart() {
         }
     }
 }
+
+#[test]
+fn a_full_disk_is_not_tried_again_at_once() {
+    let mut kit = Kit::with(BrokerConfig::default(), true);
+    let client = kit.connect();
+    kit.produce(client, "Orders", 1, "x", &[]);
+    kit.is_slow = true;
+    kit.send(client, 215, 0, &[("topic", "Orders")], b"");
+    kit.send(client, 100, 0, &[("namespace", "N"), ("key", "k"), ("value", "v")], b"");
+    for _ in 0..3 {
+        assert!(kit.broker.poll_group().is_some());
+        kit.broker.handle_store_failed(kit.now, "the disk is full", false);
+        assert!(!kit.broker.has_group(), "it waits for the timer");
+        kit.advance_ms(10_000);
+    }
+    // There is room again: what was said is not forgotten.
+    kit.is_slow = false;
+    kit.advance_ms(10_000);
+    kit.restart();
+    let client = kit.connect();
+    assert_eq!(kit.ask(client, 105, &[("topic", "Orders")], b"").code, 17);
+    assert_eq!(kit.ask(client, 101, &[("namespace", "N"), ("key", "k")], b"").field("value"), "v");
+}
+
+#[test]
+fn nothing_is_confirmed_before_it_is_written_however_much_there_is() {
+    let mut config = BrokerConfig::default();
+    config.limits.queues_max = 10_000;
+    config.default_topic_queues = 5_000;
+    let mut kit = Kit::with(config, true);
+    let client = kit.connect();
+    let make = [
+        ("topic", "Wide"),
+        ("defaultTopic", "TBW102"),
+        ("readQueueNums", "5000"),
+        ("writeQueueNums", "5000"),
+        ("perm", "6"),
+        ("topicFilterType", "SINGLE_TAG"),
+        ("order", "false"),
+    ];
+    assert_eq!(kit.ask(client, 17, &make, b"").code, 0);
+    for queue in 0..5_000 {
+        let queue = queue.to_string();
+        let of = [("consumerGroup", "g"), ("topic", "Wide"), ("queueId", &*queue)];
+        // Nobody waits for an answer, so that they are written down together.
+        kit.send(client, 15, 2, &(of, [("commitOffset", "7")]), b"");
+    }
+    let of = [("consumerGroup", "g"), ("topic", "Wide"), ("queueId", "4999")];
+    assert_eq!(kit.ask(client, 15, &(of, [("commitOffset", "8")]), b"").code, 0);
+    kit.restart();
+    let client = kit.connect();
+    assert_eq!(kit.ask(client, 14, &of, b"").number("offset"), 8);
+}
