@@ -208,6 +208,7 @@ pub(crate) mod kinds {
         CONNECTION_DIAL "connection_dial",
         CONNECTION_KEEPER "connection_keeper",
         LINK "link",
+        SEND "send",
         #[cfg(feature = "monitor")]
         MONITOR_COLLECTOR "monitor_collector",
         #[cfg(feature = "monitor")]

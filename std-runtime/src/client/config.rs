@@ -29,6 +29,12 @@ pub struct ClientConfig {
     pub route_age_max: Duration,
     /// How long one name server may take, where others could be asked instead; 1 second.
     pub name_server_timeout: Duration,
+    /// Messages that may be under way at once, over all producers; 10,000. More wait.
+    pub in_flight_messages_max: usize,
+    /// Their bytes; 64 MiB. A single message may always be under way.
+    pub in_flight_bytes_max: u64,
+    /// The namespace of all topics and groups; none by default.
+    pub namespace: Option<String>,
     /// The longest body in bytes; 4 MiB, as brokers have it.
     pub message_bytes_max: usize,
     /// Bodies from so many bytes on are compressed where that makes them shorter; 4,096.
@@ -55,6 +61,9 @@ impl ClientConfig {
             send: SendPolicy::DEFAULT,
             route_age_max: Duration::from_secs(30),
             name_server_timeout: Duration::from_secs(1),
+            in_flight_messages_max: 10_000,
+            in_flight_bytes_max: 64 << 20,
+            namespace: None,
             message_bytes_max: 4 << 20,
             compress_from_bytes: 4_096,
             address_mapper: None,
@@ -73,6 +82,9 @@ impl fmt::Debug for ClientConfig {
             .field("name_servers", &self.name_servers)
             .field("send", &self.send)
             .field("route_age_max", &self.route_age_max)
+            .field("in_flight_messages_max", &self.in_flight_messages_max)
+            .field("in_flight_bytes_max", &self.in_flight_bytes_max)
+            .field("namespace", &self.namespace)
             .field("message_bytes_max", &self.message_bytes_max)
             .field("compress_from_bytes", &self.compress_from_bytes)
             .finish_non_exhaustive()

@@ -61,7 +61,7 @@ impl fmt::Display for ConnectError {
 impl core::error::Error for ConnectError {}
 
 /// A message that was not sent, or not as far as is known.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SendError {
     pub(super) topic: Box<str>,
     pub(super) attempts: u32,
@@ -90,6 +90,25 @@ pub enum SendErrorKind {
     },
     /// A property can't be written; nothing was sent.
     Property(PropertyError),
+    /// The properties are too long together; nothing was sent.
+    Properties {
+        /// Their length, with the id.
+        bytes: usize,
+        /// The longest that the wire format has room for.
+        bytes_max: usize,
+    },
+    /// As much is under way as the client may have; nothing was sent.
+    Full {
+        /// Messages that are under way.
+        messages: usize,
+        /// Their bytes.
+        bytes: u64,
+    },
+    /// The client is closed or closing; nothing was sent.
+    Closed,
+    /// Whatever should have sent it is gone: the client was closed before its turn came, or its
+    /// runtime has ended.
+    Abandoned,
     /// Nobody knows where the topic is.
     NoRoute {
         /// What was tried.
@@ -117,6 +136,12 @@ pub enum SendErrorKind {
 }
 
 impl SendError {
+    /// For what is not even tried.
+    pub(super) fn refused(topic: &str, kind: SendErrorKind) -> Self {
+        let (attempts, after) = (0, Duration::ZERO);
+        Self { topic: topic.into(), attempts, after, kind, maybe_sent: false }
+    }
+
     /// Why.
     #[must_use]
     pub const fn kind(&self) -> &SendErrorKind {
@@ -136,10 +161,14 @@ impl SendError {
             SendErrorKind::TooLarge { .. }
             | SendErrorKind::Empty
             | SendErrorKind::Topic { .. }
-            | SendErrorKind::Property(_) => false,
+            | SendErrorKind::Property(_)
+            | SendErrorKind::Properties { .. }
+            | SendErrorKind::Closed => false,
             SendErrorKind::Refused { code, .. } => is_worth_a_retry(*code),
             SendErrorKind::NoRoute { .. }
             | SendErrorKind::Busy { .. }
+            | SendErrorKind::Full { .. }
+            | SendErrorKind::Abandoned
             | SendErrorKind::Unreachable { .. } => true,
         }
     }
@@ -166,6 +195,27 @@ impl fmt::Display for SendError {
             SendErrorKind::Empty => return f.write_str("is empty, which brokers don't take"),
             SendErrorKind::Topic { reason } => return write!(f, "can't be sent: {reason}"),
             SendErrorKind::Property(error) => return write!(f, "can't be sent: {error}"),
+            SendErrorKind::Properties { bytes, bytes_max } => {
+                return write!(
+                    f,
+                    "has properties of {bytes} bytes, and may have {bytes_max}: put long values \
+                     into the body"
+                );
+            }
+            SendErrorKind::Full { messages, bytes } => {
+                return write!(
+                    f,
+                    "found no room: {messages} messages of {bytes} bytes are under way; send less, \
+                     wait longer, or raise `in_flight_messages_max` and `in_flight_bytes_max`"
+                );
+            }
+            SendErrorKind::Closed => return f.write_str("was not sent: the client is closed"),
+            SendErrorKind::Abandoned => {
+                return f.write_str(
+                    "was given up: the client was closed, or its runtime has ended, before its \
+                     turn came",
+                );
+            }
             _ => {}
         }
         write!(f, "was not sent in {attempts} attempts within {after:?}: ")?;

@@ -9,8 +9,14 @@
 //! | `peers` | one connection to each broker and name server that is needed |
 //! | `routes` | where topics are |
 //! | `message` | what is sent |
-//! | `producer` | sending |
-//! | `error` | why something was not sent |
+//! | `outgoing` | requests that hold messages, made once |
+//! | `producer`, `settings` | the ways of sending, and how a producer is set |
+//! | `sending` | attempts, until a broker has taken it |
+//! | `lanes`, `completion` | automatic batching, and how each message's outcome is told |
+//! | `budget` | how much may be under way |
+//! | `hooks`, `send_stats` | who sees messages go, and what is counted |
+//! | `receipt`, `error` | where a message went, or why it was not sent |
+//! | `shutdown` | the end, in order |
 //!
 //! A client is a value: several of them, for several clusters, know nothing of each other.
 //!
@@ -28,32 +34,56 @@
 //! }
 //! ```
 
+mod budget;
+mod completion;
 mod config;
 mod error;
+mod hooks;
 mod ids;
+mod lanes;
 mod message;
+mod outgoing;
 mod peers;
 mod producer;
+mod receipt;
 mod routes;
+mod send_stats;
+mod sending;
+mod settings;
+mod shutdown;
 
 use core::fmt;
+use core::time::Duration;
 
+use alloc::borrow::Cow;
+use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use turbopump_core::rocketmq::client::{NameServer, name_servers};
+use turbopump_core::rocketmq::wire::names::InNamespace;
 
 use crate::backend::{Backend, Endpoint};
+use crate::batch::InvalidSettings;
 use crate::clock::SystemClock;
 
+use budget::Budget;
 use ids::Ids;
 use peers::Peers;
 use routes::Routes;
+use shutdown::Closing;
 
+pub use completion::Acknowledgement;
 pub use config::{AddressMapper, ClientConfig};
 pub use error::{ConnectError, SendError, SendErrorKind};
-pub use message::Message;
-pub use producer::{Producer, SendReceipt, SendStatus};
+pub use hooks::SendHook;
+pub use message::{Message, OutgoingMessage};
+pub use outgoing::MessageQueue;
+pub use producer::{Producer, TrySendError};
+pub use receipt::{BatchReceipt, SendReceipt, SendStatus};
+pub use send_stats::{ProducerStats, TopicSends};
+pub use settings::{Batching, ProducerConfig};
+pub use shutdown::ShutdownReport;
 
 /// A client of one cluster: a cheap handle.
 pub struct Client<B: Backend> {
@@ -67,6 +97,18 @@ struct Inner<B: Backend> {
     peers: Peers<B>,
     routes: Routes<B>,
     ids: Ids,
+    budget: Arc<Budget>,
+    closing: Closing,
+}
+
+impl<B: Backend> Inner<B> {
+    /// What brokers call a topic or group of this client's.
+    fn wire_name<'n>(&self, name: &'n str) -> Cow<'n, str> {
+        match &self.config.namespace {
+            None => Cow::Borrowed(name),
+            Some(namespace) => Cow::Owned(InNamespace { namespace, name }.to_string()),
+        }
+    }
 }
 
 impl<B: Backend> Client<B> {
@@ -85,7 +127,9 @@ impl<B: Backend> Client<B> {
         let peers = Peers::new(&backend, &config)?;
         let routes = Routes::new(servers.iter().map(|server| peers.at(server)).collect());
         let (clock, ids) = (SystemClock::new(), Ids::new());
-        let inner = Inner { config, clock, backend, peers, routes, ids };
+        let budget = Budget::new(config.in_flight_messages_max, config.in_flight_bytes_max);
+        let (budget, closing) = (Arc::new(budget), Closing::default());
+        let inner = Inner { config, clock, backend, peers, routes, ids, budget, closing };
         let client = Self { inner: Arc::new(inner) };
         client.inner.reach_name_server().await?;
         Ok(client)
@@ -107,10 +151,24 @@ impl<B: Backend> Client<B> {
         Self::start(B::default(), ClientConfig::new(name_servers)).await
     }
 
-    /// Sends in the name of a producer group.
+    /// Sends in the name of a producer group, each message by itself.
     #[must_use]
     pub fn producer(&self, group: &str) -> Producer<B> {
-        Producer::new(Arc::clone(&self.inner), group)
+        let producer = Producer::new(Arc::clone(&self.inner), group, ProducerConfig::default());
+        producer.unwrap_or_else(|_| unreachable!("the defaults can be meant"))
+    }
+
+    /// Sends in the name of a producer group, as the settings say: messages together, for example.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidSettings`] with the field that can't be meant.
+    pub fn producer_with(
+        &self,
+        group: &str,
+        config: ProducerConfig,
+    ) -> Result<Producer<B>, InvalidSettings> {
+        Producer::new(Arc::clone(&self.inner), group, config)
     }
 
     /// How it is set.
@@ -119,13 +177,25 @@ impl<B: Backend> Client<B> {
         &self.inner.config
     }
 
-    /// Finishes what is under way, and closes all connections; what is sent later fails.
+    /// Finishes what is under way, within the time for a send, and closes all connections; what is
+    /// sent later is refused.
     ///
     /// # Cancel safety
     ///
     /// What was closed stays closed.
     pub async fn close(&self) {
-        self.inner.peers.close().await;
+        self.shutdown(Duration::from_micros(self.inner.config.send.timeout_us)).await;
+    }
+
+    /// Takes nothing more, has everything sent that was handed over, and closes all connections: in
+    /// this order, and by `timeout`. What is not settled by then is given up, and said so to
+    /// whoever waits for it.
+    ///
+    /// # Cancel safety
+    ///
+    /// What was closed stays closed.
+    pub async fn shutdown(&self, timeout: Duration) -> ShutdownReport {
+        self.inner.shutdown(timeout).await
     }
 }
 

@@ -147,6 +147,17 @@ impl<B: Backend> Peers<B> {
     }
 }
 
+impl<B: Backend> Peers<B> {
+    /// Ends all connections at once, with what is asked over them.
+    pub(super) fn abort(&self) {
+        for peer in self.by_endpoint().values() {
+            if let Some(link) = &peer.state().open {
+                link.abort();
+            }
+        }
+    }
+}
+
 impl<B: Backend> Peer<B> {
     fn state(&self) -> MutexGuard<'_, LinkState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

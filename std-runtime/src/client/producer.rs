@@ -1,140 +1,101 @@
-//! Sending: one message or a batch, with or without an answer.
+//! Sending: one message or many, awaited, by callback or without an answer.
 
 use core::fmt;
-use core::time::Duration;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::format;
-use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use turbopump_core::random::SplitMix64;
-use turbopump_core::rocketmq::client::{Attempts, Busy, Failure, Preference, Verdict};
-use turbopump_core::rocketmq::wire::command::{
-    Command, SendMessageRequestHeaderV2, SendMessageResponseHeader,
-};
-use turbopump_core::rocketmq::wire::header::{request_code, response_code};
-use turbopump_core::rocketmq::wire::identity::java_hash;
-use turbopump_core::rocketmq::wire::message::{BatchEntry, Compression, SysFlag};
-use turbopump_core::rocketmq::wire::names::is_sendable;
-use turbopump_core::rocketmq::wire::properties::{keys, write_property};
-use turbopump_core::time::{Clock, Instant, Now};
+use turbopump_core::rocketmq::wire::properties::keys;
+use turbopump_core::time::{Clock, Instant};
 
 use super::Inner;
+use super::budget::{NoPermit, Permit};
+use super::completion::{Acknowledgement, Completion, Outcome};
 use super::error::{SendError, SendErrorKind};
-use super::message::Message;
-use super::routes::{Route, TEMPLATE_QUEUES};
+use super::ids::ID_BYTES;
+use super::lanes::{Lanes, Pending};
+use super::message::{Message, OutgoingMessage};
+use super::outgoing::{MessageQueue, Target};
+use super::receipt::{BatchReceipt, SendReceipt};
+use super::send_stats::ProducerStats;
+use super::sending::{Core, place_of_key};
+use super::settings::ProducerConfig;
 use crate::backend::Backend;
-use crate::memory::Lease;
-use crate::rocketmq::BodyCodec;
-
-/// The longest properties that the wire format has room for.
-const PROPERTIES_BYTES_MAX: usize = 32_767;
-const NO_QUEUE: &str = "its route has no queue that may be written to";
-/// The longest name of a topic that brokers take.
-const TOPIC_BYTES_MAX: usize = 127;
+use crate::batch::{BatchStats, InvalidSettings};
+use crate::tasks::kinds;
 
 /// Sends messages in the name of a group: a cheap handle.
+///
+/// Whatever is sent counts against what its client may have under way. Where there is no room,
+/// methods that wait do so in the order in which they were called, and
+/// [`try_send`](Self::try_send) refuses.
 pub struct Producer<B: Backend> {
-    inner: Arc<Inner<B>>,
-    shared: Arc<Shared>,
+    core: Arc<Core<B>>,
+    lanes: Option<Arc<Lanes<B>>>,
 }
 
-struct Shared {
-    group: Box<str>,
-    random: Mutex<SplitMix64>,
-    codec: Mutex<BodyCodec>,
+/// A message that there was no room for.
+#[derive(Debug)]
+pub struct TrySendError {
+    /// The message.
+    pub message: OutgoingMessage,
+    /// Why.
+    pub error: SendError,
 }
 
-/// A message that a broker has taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SendReceipt {
-    /// The id that it was given here: the same for all attempts.
-    pub message_id: Box<str>,
-    /// The id by which brokers find it.
-    pub offset_message_id: Box<str>,
-    /// The broker's name.
-    pub broker: Box<str>,
-    /// The queue.
-    pub queue: i32,
-    /// Its offset there.
-    pub offset: i64,
-    /// How safe it is.
-    pub status: SendStatus,
-}
-
-/// How safe a message is that was taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SendStatus {
-    /// As the broker is set to.
-    Ok,
-    /// It is in the broker's memory, but was not written to disk in time.
-    FlushDiskTimeout,
-    /// It is at the broker, but not at a slave in time.
-    FlushSlaveTimeout,
-    /// It is at the broker, but there is no slave.
-    SlaveNotAvailable,
-}
-
-impl SendStatus {
-    const fn of(code: i32) -> Option<Self> {
-        Some(match code {
-            response_code::SUCCESS => Self::Ok,
-            response_code::FLUSH_DISK_TIMEOUT => Self::FlushDiskTimeout,
-            response_code::SLAVE_NOT_AVAILABLE => Self::SlaveNotAvailable,
-            response_code::FLUSH_SLAVE_TIMEOUT => Self::FlushSlaveTimeout,
-            _ => return None,
-        })
+impl fmt::Display for TrySendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
     }
 }
 
-/// One request, made once for all attempts.
-struct Outgoing<'m> {
-    topic: &'m str,
-    code: i32,
-    properties: String,
-    flag: SysFlag,
-    user_flag: i32,
-    body: Cow<'m, [u8]>,
-    /// Whose hash says which queue it is; any queue without one.
-    sharding: Option<&'m str>,
-}
+impl core::error::Error for TrySendError {}
 
-/// What a broker has said to a request that it took.
-struct Taken {
-    broker: Box<str>,
-    /// One for each message, with commas between.
-    offset_message_ids: String,
-    queue: i32,
-    offset: i64,
-    status: SendStatus,
+/// How a message goes on once it may.
+enum Way<B: Backend> {
+    /// With others.
+    Lane(crate::batch::BatchSender<Pending<B>, B>),
+    /// By itself.
+    Alone,
 }
 
 impl<B: Backend> Producer<B> {
-    pub(super) fn new(inner: Arc<Inner<B>>, group: &str) -> Self {
-        let seed = inner.ids.next(inner.clock.now().unix_ms);
-        let random = SplitMix64::new(u64::from(seed.loader_hash.unsigned_abs()));
-        let shared = Shared {
-            group: group.into(),
-            random: Mutex::new(random),
-            codec: Mutex::new(BodyCodec::new()),
+    pub(super) fn new(
+        inner: Arc<Inner<B>>,
+        group: &str,
+        config: ProducerConfig,
+    ) -> Result<Self, InvalidSettings> {
+        let waiting_max = inner.config.in_flight_messages_max;
+        let lanes = match config.batching {
+            None => None,
+            Some(batching) => {
+                Lanes::<B>::check(&batching, waiting_max)?;
+                Some(Arc::new(Lanes::new(batching, waiting_max)))
+            }
         };
-        Self { inner, shared: Arc::new(shared) }
+        if let Some(lanes) = &lanes {
+            inner.register(lanes);
+        }
+        Ok(Self { core: Arc::new(Core::new(inner, group, config)), lanes })
     }
 
     /// Its group.
     #[must_use]
     pub fn group(&self) -> &str {
-        &self.shared.group
+        &self.core.group
+    }
+
+    /// How it is set.
+    #[must_use]
+    pub fn config(&self) -> &ProducerConfig {
+        &self.core.config
     }
 
     /// Sends a message; ready once a broker has taken it. It is sent again, to other brokers where
-    /// there are some, within the time of [`ClientConfig::send`](super::ClientConfig::send).
+    /// there are some, within the time of [`ClientConfig::send`](super::ClientConfig::send), in
+    /// which waiting for room counts.
     ///
     /// # Errors
     ///
@@ -143,9 +104,13 @@ impl<B: Backend> Producer<B> {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future ends the attempts; the message may have been sent.
-    pub async fn send(&self, message: Message) -> Result<SendReceipt, SendError> {
-        self.send_one(&message, None).await
+    /// Dropping the future ends the attempts, or, where messages are put together, the waiting; the
+    /// message may have been sent.
+    pub async fn send(
+        &self,
+        message: impl Into<OutgoingMessage>,
+    ) -> Result<SendReceipt, SendError> {
+        self.send_for(message.into(), None).await
     }
 
     /// As [`send`](Self::send), always to the same queue for the same key, as long as the topic has
@@ -161,29 +126,258 @@ impl<B: Backend> Producer<B> {
     /// As [`send`](Self::send).
     pub async fn send_ordered(
         &self,
-        message: Message,
+        message: impl Into<OutgoingMessage>,
         sharding_key: &str,
     ) -> Result<SendReceipt, SendError> {
-        let message = message.property(keys::SHARDING_KEY, sharding_key);
-        self.send_one(&message, Some(sharding_key)).await
+        let mut message = message.into();
+        message.set_property(keys::SHARDING_KEY, sharding_key);
+        if self.lanes.is_none() {
+            return self.send_alone(message, Target::Key(sharding_key)).await;
+        }
+        let queues = self.queues(message.topic()).await?;
+        let place = place_of_key(sharding_key, queues.len());
+        let queue = place.and_then(|place| queues.get(place)).cloned();
+        self.send_for(message, queue).await
     }
 
-    async fn send_one(
+    /// As [`send`](Self::send), to one queue and no other.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send); [`SendErrorKind::NoRoute`] where there is no such queue.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`send`](Self::send).
+    pub async fn send_to(
         &self,
-        message: &Message,
-        sharding: Option<&str>,
+        message: impl Into<OutgoingMessage>,
+        queue: &MessageQueue,
     ) -> Result<SendReceipt, SendError> {
-        let prepared = self.prepare_one(message, sharding);
-        let (id, outgoing) = prepared.map_err(|kind| refused(message.topic(), kind))?;
-        let taken = self.send_all(&outgoing).await?;
-        Ok(SendReceipt {
-            message_id: id.into(),
-            offset_message_id: taken.offset_message_ids.into(),
-            broker: taken.broker,
-            queue: taken.queue,
-            offset: taken.offset,
-            status: taken.status,
-        })
+        let message = message.into();
+        if self.lanes.is_none() {
+            return self.send_alone(message, Target::Queue(queue)).await;
+        }
+        self.send_for(message, Some(queue.clone())).await
+    }
+
+    /// The queues of a topic that may be written to, in the order in which keys choose among them.
+    ///
+    /// # Errors
+    ///
+    /// [`SendErrorKind::NoRoute`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn queues(&self, topic: &str) -> Result<Vec<MessageQueue>, SendError> {
+        let wire_topic = self.core.inner.wire_name(topic);
+        let route = self.core.inner.route(&wire_topic, self.core.deadline()).await;
+        let no_route = |reason: alloc::string::String| {
+            SendError::refused(topic, SendErrorKind::NoRoute { reason: reason.into() })
+        };
+        let route = route.map_err(no_route)?;
+        let queue = |(place, queue): &(usize, i32)| {
+            let broker = Arc::clone(&route.brokers.get(*place)?.name);
+            Some(MessageQueue { broker, queue: *queue })
+        };
+        Ok(route.queues.iter().filter_map(queue).collect())
+    }
+
+    async fn send_for(
+        &self,
+        mut message: OutgoingMessage,
+        queue: Option<MessageQueue>,
+    ) -> Result<SendReceipt, SendError> {
+        let core = &self.core;
+        let (way, bytes) = self.prepare(&mut message, queue.as_ref())?;
+        let deadline = core.deadline();
+        let permit = core.permit(message.topic(), 1, bytes, deadline).await?;
+        match way {
+            Way::Lane(lane) => {
+                let (completion, acknowledgement) = core.completions.pair();
+                let pending = self.pending(message, bytes, deadline, completion, permit);
+                self.push(&lane, pending).await;
+                acknowledgement.await
+            }
+            Way::Alone => {
+                let target = queue.as_ref().map_or(Target::Any, Target::Queue);
+                let outcome = core.send_single(&message, target, deadline, &[]).await;
+                drop(permit);
+                core.hooks.after(&core.group, &message, &outcome);
+                outcome
+            }
+        }
+    }
+
+    async fn send_alone(
+        &self,
+        mut message: OutgoingMessage,
+        target: Target<'_>,
+    ) -> Result<SendReceipt, SendError> {
+        let core = &self.core;
+        core.hooks.before(&core.group, &mut message);
+        let bytes = core.check(&message)?;
+        let deadline = core.deadline();
+        let permit = core.permit(message.topic(), 1, bytes, deadline).await?;
+        let outcome = core.send_single(&message, target, deadline, &[]).await;
+        drop(permit);
+        core.hooks.after(&core.group, &message, &outcome);
+        outcome
+    }
+
+    /// Refuses what no broker would take; else how the message goes on, and its bytes.
+    fn prepare(
+        &self,
+        message: &mut OutgoingMessage,
+        queue: Option<&MessageQueue>,
+    ) -> Result<(Way<B>, usize), SendError> {
+        let core = &self.core;
+        core.hooks.before(&core.group, message);
+        let bytes = core.check(message)?;
+        let way = self.lanes.as_ref().and_then(|lanes| {
+            let is_packed = message.body().len() >= core.inner.config.compress_from_bytes;
+            if message.is_alone() || is_packed || !lanes.takes(bytes) {
+                return None;
+            }
+            lanes.lane(core, message.topic(), queue)
+        });
+        Ok((way.map_or(Way::Alone, Way::Lane), bytes))
+    }
+
+    fn pending(
+        &self,
+        message: OutgoingMessage,
+        bytes: usize,
+        until: Instant,
+        completion: Completion,
+        permit: Permit,
+    ) -> Pending<B> {
+        let core = Arc::clone(&self.core);
+        let id = core.inner.ids.next(core.inner.clock.now().unix_ms);
+        Pending { message, id, bytes: bytes as u64, until, completion, core, _permit: permit }
+    }
+
+    /// What a lane refuses learns of it by its completion.
+    async fn push(&self, lane: &crate::batch::BatchSender<Pending<B>, B>, pending: Pending<B>) {
+        let left_us = pending.until.us_since(self.core.inner.clock.now().at);
+        let left = core::time::Duration::from_micros(left_us);
+        drop(lane.send_within(pending, left).await);
+    }
+
+    /// Hands a message over, and says by another future what becomes of it: ready once there is
+    /// room for the message. So one task can have many messages under way.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the message, and no room in time.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping this future before it is ready sends nothing. Dropping the acknowledgement takes
+    /// nothing back.
+    pub async fn submit(
+        &self,
+        message: impl Into<OutgoingMessage>,
+    ) -> Result<Acknowledgement, SendError> {
+        let (completion, acknowledgement) = self.core.completions.pair();
+        self.submit_with(message.into(), completion).await?;
+        Ok(acknowledgement)
+    }
+
+    /// As [`submit`](Self::submit); `done` is called once, with the outcome, where answers are
+    /// handled, and should return soon.
+    ///
+    /// # Errors
+    ///
+    /// As [`submit`](Self::submit); `done` is not called then.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`submit`](Self::submit).
+    pub async fn send_with(
+        &self,
+        message: impl Into<OutgoingMessage>,
+        done: impl FnOnce(Result<SendReceipt, SendError>) + Send + 'static,
+    ) -> Result<(), SendError> {
+        let mut message = message.into();
+        let (way, bytes) = self.prepare(&mut message, None)?;
+        let deadline = self.core.deadline();
+        let permit = self.core.permit(message.topic(), 1, bytes, deadline).await?;
+        let completion = self.core.completions.callback(Box::new(done));
+        self.go(way, self.pending(message, bytes, deadline, completion, permit)).await;
+        Ok(())
+    }
+
+    async fn submit_with(
+        &self,
+        mut message: OutgoingMessage,
+        completion: Completion,
+    ) -> Result<(), SendError> {
+        let (way, bytes) = self.prepare(&mut message, None)?;
+        let deadline = self.core.deadline();
+        let permit = self.core.permit(message.topic(), 1, bytes, deadline).await?;
+        self.go(way, self.pending(message, bytes, deadline, completion, permit)).await;
+        Ok(())
+    }
+
+    async fn go(&self, way: Way<B>, pending: Pending<B>) {
+        match way {
+            Way::Lane(lane) => self.push(&lane, pending).await,
+            Way::Alone => self.spawn(pending),
+        }
+    }
+
+    /// By a task of its own, which tells the outcome.
+    fn spawn(&self, mut pending: Pending<B>) {
+        let backend = self.core.inner.backend.clone();
+        kinds::SEND.spawn(&backend, async move {
+            let Pending { message, id, until, core, .. } = &pending;
+            let outcome = core.send_single_as(message, *id, Target::Any, *until, &[]).await;
+            pending.tell(outcome);
+        });
+    }
+
+    /// Hands a message over at once or not at all; as [`submit`](Self::submit) where it does.
+    ///
+    /// # Errors
+    ///
+    /// [`TrySendError`] with the message: there is no room, others wait for it, or something is
+    /// wrong with the message.
+    #[allow(clippy::result_large_err, reason = "the message is in it")]
+    pub fn try_send(
+        &self,
+        message: impl Into<OutgoingMessage>,
+    ) -> Result<Acknowledgement, TrySendError> {
+        let mut message = message.into();
+        let core = &self.core;
+        let (way, bytes) = match self.prepare(&mut message, None) {
+            Ok(prepared) => prepared,
+            Err(error) => return Err(TrySendError { message, error }),
+        };
+        let permit = match core.inner.budget.try_acquire(1, bytes as u64) {
+            Ok(permit) => permit,
+            Err(refused) => {
+                let error = core.no_permit(message.topic(), refused);
+                return Err(TrySendError { message, error });
+            }
+        };
+        let (completion, acknowledgement) = core.completions.pair();
+        let pending = self.pending(message, bytes, core.deadline(), completion, permit);
+        match way {
+            Way::Alone => self.spawn(pending),
+            Way::Lane(lane) => {
+                if let Err(refused) = lane.try_send(pending) {
+                    let Pending { message, mut completion, .. } = refused.item;
+                    let usage = core.inner.budget.usage();
+                    let (messages, bytes) = (usage.messages, usage.bytes);
+                    let error = core.no_permit(message.topic(), NoPermit::Full { messages, bytes });
+                    completion.tell(Err(error.clone()));
+                    return Err(TrySendError { message, error });
+                }
+            }
+        }
+        Ok(acknowledgement)
     }
 
     /// Sends messages of one topic as one batch, which a broker takes or refuses as a whole; the
@@ -197,21 +391,57 @@ impl<B: Backend> Producer<B> {
     /// # Cancel safety
     ///
     /// As [`send`](Self::send).
-    pub async fn send_batch(&self, messages: &[Message]) -> Result<Vec<SendReceipt>, SendError> {
+    pub async fn send_batch(&self, messages: &[Message]) -> Result<BatchReceipt, SendError> {
+        let core = &self.core;
         let topic = messages.first().map_or("", Message::topic);
-        let prepared = self.prepare_batch(topic, messages);
-        let (ids, outgoing) = prepared.map_err(|kind| refused(topic, kind))?;
-        let taken = self.send_all(&outgoing).await?;
-        let mut offset_message_ids = taken.offset_message_ids.split(',');
-        let receipts = ids.into_iter().zip(0..).map(|(id, place)| SendReceipt {
-            message_id: id.into(),
-            offset_message_id: offset_message_ids.next().unwrap_or_default().into(),
-            broker: taken.broker.clone(),
-            queue: taken.queue,
-            offset: taken.offset.saturating_add(place),
-            status: taken.status,
-        });
-        Ok(receipts.collect())
+        let refused = |kind| SendError::refused(topic, kind);
+        if messages.is_empty() {
+            return Err(refused(SendErrorKind::Empty));
+        }
+        if messages.iter().any(|message| message.topic() != topic) {
+            let reason = "a batch has one topic, and these messages have several";
+            return Err(refused(SendErrorKind::Topic { reason }));
+        }
+        if messages.iter().any(Message::is_alone) {
+            let reason = "a batch has no messages that are delayed or half";
+            return Err(refused(SendErrorKind::Topic { reason }));
+        }
+        super::outgoing::check_topic(topic).map_err(refused)?;
+        if !core.hooks.is_empty() || core.config.begins_traces {
+            let mut own = messages.to_vec();
+            own.iter_mut().for_each(|message| core.hooks.before(&core.group, message));
+            let sent = self.send_whole(topic, &own).await;
+            own.iter().enumerate().for_each(|(place, message)| {
+                let outcome: Outcome = match &sent {
+                    Ok(receipt) => Ok(receipt.get(place)),
+                    Err(error) => Err(error.clone()),
+                };
+                core.hooks.after(&core.group, message, &outcome);
+            });
+            return sent;
+        }
+        self.send_whole(topic, messages).await
+    }
+
+    async fn send_whole(
+        &self,
+        topic: &str,
+        messages: &[Message],
+    ) -> Result<BatchReceipt, SendError> {
+        let core = &self.core;
+        let deadline = core.deadline();
+        let unix_ms = core.inner.clock.now().unix_ms;
+        let ids = core.inner.ids.reserve(messages.len() + 1, unix_ms);
+        let with_ids = || messages.iter().enumerate().map(|(place, one)| (one, ids.get(place)));
+        let (id, target) = (ids.get(messages.len()), Target::Any);
+        let wire_topic = core.inner.wire_name(topic);
+        let outgoing = core.workshop().batch(with_ids, &wire_topic, id, ID_BYTES, target);
+        let outgoing = outgoing.map_err(|kind| SendError::refused(topic, kind))?;
+        let (len, bytes) = (messages.len(), outgoing.body.len());
+        let permit = core.permit(topic, len, bytes, deadline).await?;
+        let taken = core.deliver(&outgoing, deadline).await?;
+        drop(permit);
+        Ok(BatchReceipt { taken, ids, len })
     }
 
     /// Sends a message without waiting for an answer, which brokers don't give then: ready once it
@@ -224,338 +454,57 @@ impl<B: Backend> Producer<B> {
     /// # Cancel safety
     ///
     /// The message was sent as a whole, or not at all.
-    pub async fn send_oneway(&self, message: Message) -> Result<(), SendError> {
-        let topic = message.topic();
-        let prepared = self.prepare_one(&message, None);
-        let (_, outgoing) = prepared.map_err(|kind| refused(topic, kind))?;
-        let now = self.inner.clock.now();
-        let until = now.at.plus_us(self.inner.config.send.timeout_us);
-        let failed = |kind| SendError { attempts: 1, ..refused(topic, kind) };
-        let no_route = |reason: Box<str>| failed(SendErrorKind::NoRoute { reason });
-        let route = self.inner.route(topic, until).await;
-        let route = route.map_err(|reason| no_route(reason.into()))?;
-        let none = Trace { failed_at: None, maybe_sent: false, last: None };
-        let picked = pick(&route, now.at, &none, None);
-        let (broker, queue) = picked.ok_or_else(|| no_route(NO_QUEUE.into()))?;
-        let header = self.header(&outgoing, now, &broker.name, queue);
-        let timeout = Duration::from_micros(until.us_since(self.inner.clock.now().at));
-        let told = broker.peer.tell(outgoing.code, &header, &outgoing.body, timeout).await;
-        told.map_err(|error| failed(SendErrorKind::Unreachable { reason: error.reason }))
+    pub async fn send_oneway(&self, message: impl Into<OutgoingMessage>) -> Result<(), SendError> {
+        let core = &self.core;
+        let mut message = message.into();
+        core.hooks.before(&core.group, &mut message);
+        let bytes = core.check(&message)?;
+        let deadline = core.deadline();
+        let _permit = core.permit(message.topic(), 1, bytes, deadline).await?;
+        let id = core.inner.ids.next(core.inner.clock.now().unix_ms);
+        let topic = core.inner.wire_name(message.topic());
+        let (workshop, packing) = (core.workshop(), core.packing());
+        let outgoing = workshop.single(&message, &topic, id, Target::Any, &packing, &[]);
+        let refused = |kind| SendError::refused(message.topic(), kind);
+        let told = core.tell(&outgoing.map_err(refused)?, deadline).await;
+        told.map_err(|kind| SendError { attempts: 1, ..refused(kind) })
     }
 
-    /// Attempts until one succeeds, none makes sense any more, or the time is over.
-    async fn send_all(&self, outgoing: &Outgoing<'_>) -> Result<Taken, SendError> {
-        let begin = self.inner.clock.now().at;
-        let mut attempts = Attempts::new(begin, &self.inner.config.send);
-        let mut trace = Trace { failed_at: None, maybe_sent: false, last: None };
-        loop {
-            let at = self.inner.clock.now().at;
-            let Some(attempt) = attempts.begin(at) else { break };
-            let failure = match self.attempt(outgoing, attempt.until, &mut trace).await {
-                Ok(taken) => return Ok(taken),
-                Err(failure) => failure,
-            };
-            let at = self.inner.clock.now().at;
-            let verdict = attempts.fail(at, failure, &mut self.random());
-            match verdict {
-                Verdict::Again { at: again } if again > at => self.pause_until(again).await,
-                Verdict::Again { .. } => {}
-                _ => break,
-            }
-        }
-        let after = Duration::from_micros(self.inner.clock.now().at.us_since(begin));
-        let unreachable = || SendErrorKind::Unreachable { reason: "no time was left".into() };
-        Err(SendError {
-            topic: outgoing.topic.into(),
-            attempts: attempts.begun(),
-            after,
-            kind: trace.last.unwrap_or_else(unreachable),
-            maybe_sent: trace.maybe_sent,
-        })
-    }
-
-    fn random(&self) -> MutexGuard<'_, SplitMix64> {
-        self.shared.random.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn pause_until(&self, at: Instant) {
-        if let Some(at) = self.inner.clock.system_instant(at) {
-            self.inner.backend.sleep_until(at).await;
+    /// Sends what waits for others at once; ready when all that was handed over is settled. Nothing
+    /// waits where messages are not put together.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn flush(&self) {
+        if let Some(lanes) = &self.lanes {
+            lanes.flush().await;
         }
     }
 
-    /// Refuses what no broker would take; else the message's id, and what is to be sent.
-    fn prepare_one<'m>(
-        &self,
-        message: &'m Message,
-        sharding: Option<&'m str>,
-    ) -> Result<(String, Outgoing<'m>), SendErrorKind> {
-        check_topic(message.topic())?;
-        let body = message.body();
-        self.check_body(body.len())?;
-        let (id, properties) = self.identify(message)?;
-        let packed = self.pack(body);
-        let compression = packed.as_ref().map(|_| Compression::Zlib);
-        let outgoing = Outgoing {
-            topic: message.topic(),
-            code: request_code::SEND_MESSAGE_V2,
-            properties,
-            flag: SysFlag::default().with_compression(compression),
-            user_flag: message.user_flag(),
-            body: packed.map_or(Cow::Borrowed(body), Cow::Owned),
-            sharding,
-        };
-        Ok((id, outgoing))
+    /// What was counted: a source for the monitor.
+    #[must_use]
+    pub fn stats(&self) -> ProducerStats {
+        self.core.stats.report(&self.core.inner.budget)
     }
 
-    fn prepare_batch<'m>(
-        &self,
-        topic: &'m str,
-        messages: &[Message],
-    ) -> Result<(Vec<String>, Outgoing<'m>), SendErrorKind> {
-        if messages.is_empty() {
-            return Err(SendErrorKind::Empty);
-        }
-        check_topic(topic)?;
-        if messages.iter().any(|message| message.topic() != topic) {
-            let reason = "a batch has one topic, and these messages have several";
-            return Err(SendErrorKind::Topic { reason });
-        }
-        let (mut ids, mut body) = (Vec::with_capacity(messages.len()), Vec::new());
-        for message in messages {
-            self.check_body(message.body().len())?;
-            let (id, properties) = self.identify(message)?;
-            let properties = properties.as_bytes();
-            let entry = BatchEntry { flag: message.user_flag(), body: message.body(), properties };
-            let end = body.len();
-            body.resize(end + entry.encoded_len(), 0);
-            let room = body.get_mut(end..).unwrap_or_default();
-            if entry.encode(room).is_err() {
-                let bytes = message.body().len() + properties.len();
-                return Err(SendErrorKind::TooLarge { bytes, bytes_max: PROPERTIES_BYTES_MAX });
-            }
-            ids.push(id);
-        }
-        // All of it, as it is on the wire, is what brokers measure.
-        self.check_body(body.len())?;
-        let id = self.inner.ids.next(self.inner.clock.now().unix_ms).to_string();
-        let mut properties = String::new();
-        let written = write_property(&mut properties, keys::UNIQ_KEY, &id)
-            .and_then(|()| write_property(&mut properties, keys::WAIT, "true"));
-        written.map_err(SendErrorKind::Property)?;
-        let outgoing = Outgoing {
-            topic,
-            code: request_code::SEND_BATCH_MESSAGE,
-            properties,
-            flag: SysFlag::default(),
-            user_flag: 0,
-            body: Cow::Owned(body),
-            sharding: None,
-        };
-        Ok((ids, outgoing))
+    /// What was counted of messages that are put together, one entry for each lane: a topic, or a
+    /// queue where they are ordered.
+    #[must_use]
+    pub fn batch_stats(&self) -> Vec<BatchStats> {
+        self.lanes.as_ref().map(|lanes| lanes.stats()).unwrap_or_default()
     }
-
-    fn check_body(&self, bytes: usize) -> Result<(), SendErrorKind> {
-        let bytes_max = self.inner.config.message_bytes_max;
-        match bytes {
-            0 => Err(SendErrorKind::Empty),
-            bytes if bytes > bytes_max => Err(SendErrorKind::TooLarge { bytes, bytes_max }),
-            _ => Ok(()),
-        }
-    }
-
-    /// A message's id, and its properties with it.
-    fn identify(&self, message: &Message) -> Result<(String, String), SendErrorKind> {
-        let id = self.inner.ids.next(self.inner.clock.now().unix_ms).to_string();
-        let mut properties = String::with_capacity(128);
-        message.write_properties(&id, &mut properties).map_err(SendErrorKind::Property)?;
-        if properties.len() > PROPERTIES_BYTES_MAX {
-            let (bytes, bytes_max) = (properties.len(), PROPERTIES_BYTES_MAX);
-            return Err(SendErrorKind::TooLarge { bytes, bytes_max });
-        }
-        Ok((id, properties))
-    }
-
-    /// The body compressed, where it is long enough and gets shorter.
-    fn pack(&self, body: &[u8]) -> Option<Vec<u8>> {
-        if body.len() < self.inner.config.compress_from_bytes {
-            return None;
-        }
-        let mut lease: Lease = self.inner.peers.buffers.acquire(body.len()).ok()?;
-        let mut codec = self.shared.codec.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = lease.dirty_mut().get_mut(..body.len())?;
-        let len = codec.compress(Compression::Zlib, body, room).ok()?;
-        Some(room.get(..len)?.to_vec())
-    }
-
-    fn header<'h>(
-        &'h self,
-        outgoing: &'h Outgoing<'_>,
-        now: Now,
-        broker: &'h str,
-        queue: i32,
-    ) -> SendMessageRequestHeaderV2<'h> {
-        SendMessageRequestHeaderV2 {
-            producer_group: (*self.shared.group).into(),
-            topic: outgoing.topic.into(),
-            default_topic: "TBW102".into(),
-            default_topic_queue_nums: TEMPLATE_QUEUES,
-            queue_id: queue,
-            sys_flag: outgoing.flag.0,
-            born_timestamp: now.unix_ms as i64,
-            flag: outgoing.user_flag,
-            properties: Some(outgoing.properties.as_str().into()),
-            reconsume_times: Some(0),
-            unit_mode: Some(false),
-            batch: Some(outgoing.code == request_code::SEND_BATCH_MESSAGE),
-            broker_name: Some(broker.into()),
-            ..SendMessageRequestHeaderV2::default()
-        }
-    }
-
-    async fn attempt(
-        &self,
-        outgoing: &Outgoing<'_>,
-        until: Instant,
-        trace: &mut Trace,
-    ) -> Result<Taken, Failure> {
-        let inner = &self.inner;
-        let route = match inner.route(outgoing.topic, until).await {
-            Ok(route) => route,
-            Err(reason) => return Err(trace.no_route(reason.into())),
-        };
-        let now = inner.clock.now();
-        let Some((broker, queue)) = pick(&route, now.at, trace, outgoing.sharding) else {
-            return Err(trace.no_route(NO_QUEUE.into()));
-        };
-        let peer = Arc::clone(&broker.peer);
-        peer.health().handle_sent(now.at);
-        let header = self.header(outgoing, now, &broker.name, queue);
-        let timeout = Duration::from_micros(until.us_since(now.at));
-        let asked = peer.ask(outgoing.code, &header, &outgoing.body, timeout).await;
-        let at = inner.clock.now().at;
-        let answer = match asked {
-            Ok(answer) => answer,
-            Err(error) => {
-                peer.health().handle_failed(at);
-                trace.maybe_sent |= error.maybe_sent;
-                trace.failed_at = Some(broker.name.clone());
-                inner.routes.doubt(outgoing.topic);
-                let reason = format!("broker {:?} at {}", broker.name, error.reason);
-                trace.last = Some(SendErrorKind::Unreachable { reason: reason.into() });
-                return Err(Failure::Transport);
-            }
-        };
-        peer.health().handle_answered(at, at.us_since(now.at));
-        read(&answer, &broker.name).map_err(|(kind, failure)| {
-            if matches!(failure, Failure::Code(_)) {
-                inner.routes.doubt(outgoing.topic);
-            }
-            trace.failed_at = Some(broker.name.clone());
-            trace.last = Some(kind);
-            failure
-        })
-    }
-}
-
-/// Whether a topic may be sent to, as far as its name says.
-fn check_topic(topic: &str) -> Result<(), SendErrorKind> {
-    let is_allowed =
-        |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '%' | '-' | '_' | '|');
-    let reason = if topic.is_empty() {
-        "it has no name"
-    } else if topic.len() > TOPIC_BYTES_MAX {
-        "its name has more than 127 letters"
-    } else if !topic.chars().all(is_allowed) {
-        "its name may have letters, digits, `%`, `-`, `_` and `|`"
-    } else if !is_sendable(topic) {
-        "it belongs to the brokers"
-    } else {
-        return Ok(());
-    };
-    Err(SendErrorKind::Topic { reason })
-}
-
-/// An error for what is not even tried.
-fn refused(topic: &str, kind: SendErrorKind) -> SendError {
-    let (attempts, after) = (0, Duration::ZERO);
-    SendError { topic: topic.into(), attempts, after, kind, maybe_sent: false }
-}
-
-/// What has happened in the attempts until now.
-struct Trace {
-    /// The broker that has failed last.
-    failed_at: Option<Box<str>>,
-    maybe_sent: bool,
-    last: Option<SendErrorKind>,
-}
-
-impl Trace {
-    fn no_route(&mut self, reason: Box<str>) -> Failure {
-        self.last = Some(SendErrorKind::NoRoute { reason });
-        Failure::Transport
-    }
-}
-
-/// The next queue, at a broker that is well where there is one; or the one of a key.
-fn pick<'r, B: Backend>(
-    route: &'r Route<B>,
-    now: Instant,
-    trace: &Trace,
-    sharding: Option<&str>,
-) -> Option<(&'r super::routes::Broker<B>, i32)> {
-    let len = route.queues.len();
-    let index = if let Some(key) = sharding {
-        // As Java has it: the remainder first, then its absolute value.
-        let remainder = java_hash(key).checked_rem(i32::try_from(len).ok()?)?;
-        usize::try_from(remainder.unsigned_abs()).ok()?
-    } else {
-        let wanted = |index: usize| {
-            let broker = route.queues.get(index).and_then(|(place, _)| route.brokers.get(*place));
-            broker.map_or(Preference::Never, |broker| {
-                let has_failed = trace.failed_at.as_ref() == Some(&broker.name);
-                Preference::of(broker.peer.health().state(now), has_failed)
-            })
-        };
-        route.turns().pick(len, wanted)?
-    };
-    let (place, queue) = route.queues.get(index)?;
-    Some((route.brokers.get(*place)?, *queue))
-}
-
-/// What a broker says to a send.
-fn read(answer: &crate::rocketmq::Answer, broker: &str) -> Result<Taken, (SendErrorKind, Failure)> {
-    let broken = |error: &dyn fmt::Display| {
-        let reason = format!("broker {broker:?}: its answer can't be read: {error}").into();
-        (SendErrorKind::Unreachable { reason }, Failure::Transport)
-    };
-    let frame = answer.frame().map_err(|error| broken(&error))?;
-    let code = frame.header.code;
-    let Some(status) = SendStatus::of(code) else {
-        let remark = frame.header.remark.map(|remark| remark.to_string()).unwrap_or_default();
-        return Err(match Busy::of(code, &remark) {
-            Some(busy) => (SendErrorKind::Busy { busy, remark }, Failure::Busy(busy)),
-            None => (SendErrorKind::Refused { code, remark }, Failure::Code(code)),
-        });
-    };
-    let header = SendMessageResponseHeader::decode(&frame.ext).map_err(|error| broken(&error))?;
-    Ok(Taken {
-        broker: broker.into(),
-        offset_message_ids: header.msg_id.to_string(),
-        queue: header.queue_id,
-        offset: header.queue_offset,
-        status,
-    })
 }
 
 impl<B: Backend> Clone for Producer<B> {
     fn clone(&self) -> Self {
-        Self { inner: Arc::clone(&self.inner), shared: Arc::clone(&self.shared) }
+        Self { core: Arc::clone(&self.core), lanes: self.lanes.clone() }
     }
 }
 
 impl<B: Backend> fmt::Debug for Producer<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Producer").field("group", &self.shared.group).finish_non_exhaustive()
+        let name = format!("{:?}", self.core.group);
+        f.debug_struct("Producer").field("group", &name).finish_non_exhaustive()
     }
 }

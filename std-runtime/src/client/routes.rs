@@ -47,7 +47,7 @@ pub(super) struct Route<B: Backend> {
 }
 
 pub(super) struct Broker<B: Backend> {
-    pub(super) name: Box<str>,
+    pub(super) name: Arc<str>,
     pub(super) peer: Arc<Peer<B>>,
 }
 
@@ -218,7 +218,7 @@ impl<B: Backend> Inner<B> {
                 continue;
             };
             let address: Endpoint = address.to_string().parse().map_err(|error| text(&error))?;
-            let name = broker.broker_name.to_string().into_boxed_str();
+            let name = broker.broker_name.to_string().into();
             brokers.push(Broker { name, peer: self.peers.advertised(&address) });
         }
         let mut queues = Vec::new();

@@ -222,6 +222,12 @@ impl<H: Correlate> RequestLink<H> {
         self.closed().await
     }
 
+    /// Closes the connection without waiting for anything: requests in flight end as those of a
+    /// connection that was lost.
+    pub fn abort(&self) {
+        wake(self.shell.with(RequestShell::abort));
+    }
+
     /// Waits for the connection's end, for whatever reason.
     ///
     /// # Cancel safety

@@ -223,6 +223,11 @@ impl<H: Correlate> RequestShell<H> {
         self.machine.close();
         self.driver.take()
     }
+
+    pub(super) fn abort(&mut self) -> Option<Waker> {
+        self.machine.abort();
+        self.driver.take()
+    }
 }
 
 impl<H: Correlate> Shell for RequestShell<H> {

@@ -159,6 +159,11 @@ impl RemotingLink {
         self.link.close().await
     }
 
+    /// Closes the connection without waiting for anything: what is in flight fails.
+    pub fn abort(&self) {
+        self.link.abort();
+    }
+
     /// How the link is doing.
     #[must_use]
     pub fn status(&self) -> RequestStatus {

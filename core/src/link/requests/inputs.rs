@@ -254,7 +254,7 @@ impl<H: Correlate, B: BufferSource> Machine for Requests<'_, H, B> {
 
     fn poll_close(&self) -> Option<CloseReason> {
         let drained = self.in_flight() == 0 && self.outgoing.is_written();
-        (!self.open && drained).then_some(CloseReason::Local)
+        (!self.open && (drained || self.aborted)).then_some(CloseReason::Local)
     }
 
     fn handle_closed(&mut self, now: Now, reason: CloseReason) {

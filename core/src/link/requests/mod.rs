@@ -100,6 +100,8 @@ pub struct Requests<'s, H, B: BufferSource> {
     skip: usize,
     /// Takes requests: it is neither closing nor closed.
     open: bool,
+    /// Closed whatever is in flight.
+    aborted: bool,
     closed: Option<CloseReason>,
     counters: RequestCounters,
     /// Latencies that came one after the other and are the same, as all of one write and one read
@@ -132,6 +134,7 @@ impl<'s, H: Correlate, B: BufferSource> Requests<'s, H, B> {
             body_for: None,
             skip: 0,
             open: true,
+            aborted: false,
             closed: None,
             counters: RequestCounters::default(),
             latencies: (0, 0),
@@ -316,6 +319,11 @@ impl<'s, H: Correlate, B: BufferSource> Requests<'s, H, B> {
     /// written.
     pub fn close(&mut self) {
         self.open = false;
+    }
+
+    /// Takes no more requests, and wants the link closed at once: what is in flight ends with it.
+    pub fn abort(&mut self) {
+        (self.open, self.aborted) = (false, true);
     }
 
     /// Which place a request has, from 0: for tables beside the machine.
