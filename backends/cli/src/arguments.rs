@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::broker::{BrokerArguments, NamesrvArguments};
+use crate::load::LoadArguments;
 use crate::produce::ProduceArguments;
 
 /// Turbopump: pools, batches, connections, monitoring.
@@ -35,6 +36,11 @@ pub(crate) enum Command {
     /// Each line is a message. It stops at the first message that can't be sent, says which and
     /// why, and ends with 1.
     Produce(Box<ProduceArguments>),
+    /// Sends made-up messages as fast as it can, and says what that costs.
+    ///
+    /// Rate, processor time, allocations and latency of this client, after a warm-up; for measuring
+    /// brokers and machines. It ends with 1 where a message was not sent.
+    Load(Box<LoadArguments>),
     /// Sends real lines through a broker of its own, and checks each one at the other end.
     ///
     /// Lines go through pooled buffers and batch senders to an embedded broker on disk, by the wire

@@ -7,6 +7,7 @@ mod arguments;
 mod broker;
 mod demo;
 mod exit;
+mod load;
 mod produce;
 mod report;
 mod switch;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         Command::Broker(arguments) => broker::run(&arguments),
         Command::Namesrv(arguments) => broker::run_namesrv(&arguments),
         Command::Produce(arguments) => produce::run(&arguments),
+        Command::Load(arguments) => load::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
     };

@@ -83,8 +83,10 @@ impl Error for IdError {}
 
 impl fmt::Display for OffsetMessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_ip(f, self.store_host.ip())?;
-        write!(f, "{:08X}{:016X}", self.store_host.port(), self.physical_offset)
+        let mut digits = Digits::of_ip(self.store_host.ip());
+        digits.put(&u32::from(self.store_host.port()).to_be_bytes());
+        digits.put(&self.physical_offset.to_be_bytes());
+        f.write_str(digits.as_str())
     }
 }
 
@@ -102,9 +104,12 @@ impl FromStr for OffsetMessageId {
 
 impl fmt::Display for UniqueKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_ip(f, self.ip)?;
-        let Self { process_id, loader_hash, month_ms, counter, .. } = self;
-        write!(f, "{process_id:04X}{loader_hash:08X}{month_ms:08X}{counter:04X}")
+        let mut digits = Digits::of_ip(self.ip);
+        digits.put(&self.process_id.to_be_bytes());
+        digits.put(&self.loader_hash.to_be_bytes());
+        digits.put(&self.month_ms.to_be_bytes());
+        digits.put(&self.counter.to_be_bytes());
+        f.write_str(digits.as_str())
     }
 }
 
@@ -160,10 +165,39 @@ fn java_hash_on(start: i32, text: &str) -> i32 {
     text.encode_utf16().fold(start, |hash, unit| hash.wrapping_mul(31).wrapping_add(unit.into()))
 }
 
-fn write_ip(f: &mut fmt::Formatter<'_>, ip: IpAddr) -> fmt::Result {
-    match ip {
-        IpAddr::V4(ip) => write!(f, "{:08X}", ip.to_bits()),
-        IpAddr::V6(ip) => write!(f, "{:032X}", ip.to_bits()),
+/// The text of an id, made at once: ids are written for every message.
+struct Digits {
+    bytes: [u8; DIGITS_MAX],
+    len: usize,
+}
+
+/// Of an id with an IPv6 address.
+const DIGITS_MAX: usize = 56;
+const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+
+impl Digits {
+    fn of_ip(ip: IpAddr) -> Self {
+        let mut digits = Self { bytes: [0; DIGITS_MAX], len: 0 };
+        match ip {
+            IpAddr::V4(ip) => digits.put(&ip.octets()),
+            IpAddr::V6(ip) => digits.put(&ip.octets()),
+        }
+        digits
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        let room = self.bytes.iter_mut().skip(self.len);
+        let halves = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+        for (place, half) in room.zip(halves) {
+            *place = DIGITS.get(usize::from(half)).copied().unwrap_or(b'0');
+        }
+        let end = bytes.len().saturating_mul(2).saturating_add(self.len);
+        self.len = end.min(DIGITS_MAX);
+    }
+
+    fn as_str(&self) -> &str {
+        let written = self.bytes.get(..self.len).unwrap_or_default();
+        core::str::from_utf8(written).unwrap_or_default()
     }
 }
 

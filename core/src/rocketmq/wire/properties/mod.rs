@@ -201,7 +201,9 @@ fn check(text: &str, part: Part) -> Result<(), PropertyError> {
     if text.is_empty() {
         return Err(PropertyError::Empty { part });
     }
-    match text.find([NAME_END, VALUE_END]) {
+    // Both are single bytes, which are part of no other character.
+    let is_separator = |byte| byte == NAME_END as u8 || byte == VALUE_END as u8;
+    match text.bytes().position(is_separator) {
         Some(position) => Err(PropertyError::Separator { part, position }),
         None => Ok(()),
     }
