@@ -6,14 +6,17 @@
 
 use core::fmt;
 use core::future::Future;
+use core::hash::BuildHasher;
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use core::str::FromStr;
 use core::time::Duration;
+use std::hash::RandomState;
 use std::io;
 use std::time::Instant;
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 
 use futures_io::{AsyncRead, AsyncWrite};
 
@@ -97,6 +100,25 @@ pub trait Backend: Clone + Send + Sync + 'static {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> impl Future<Output = T> + Send;
 
+    /// The time by which this backend sleeps; the system's monotonic clock by default. A backend
+    /// that simulates has its own, and a [`TimeSource`] for clocks that outlive calls.
+    fn now(&self) -> Instant {
+        match self.time_source() {
+            None => Instant::now(),
+            Some(time) => time(),
+        }
+    }
+
+    /// Where clocks get the time from that are made for this backend: from the system by default.
+    fn time_source(&self) -> Option<TimeSource> {
+        None
+    }
+
+    /// Something that nobody can guess: what jitter, turns and ids begin with.
+    fn random_seed(&self) -> u64 {
+        RandomState::new().hash_one(0)
+    }
+
     /// What the runtime tells about itself at this moment; nothing by default.
     ///
     /// Called once per look at the numbers, from any thread.
@@ -104,6 +126,9 @@ pub trait Backend: Clone + Send + Sync + 'static {
         RuntimeFigures::default()
     }
 }
+
+/// Tells the time.
+pub type TimeSource = Arc<dyn Fn() -> Instant + Send + Sync>;
 
 /// How a connection's socket is set.
 #[derive(Clone, Debug, PartialEq, Eq)]

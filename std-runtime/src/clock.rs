@@ -1,9 +1,12 @@
 //! The system's clocks.
 
+use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant as SystemInstant, SystemTime, UNIX_EPOCH};
 
 use turbopump_core::time::{Clock, Instant, Now, US_PER_MS, US_PER_SECOND};
+
+use crate::backend::{Backend, TimeSource};
 
 /// Time from the operating system, with one clock read per call.
 ///
@@ -19,9 +22,10 @@ use turbopump_core::time::{Clock, Instant, Now, US_PER_MS, US_PER_SECOND};
 /// let first = clock.now();
 /// assert!(clock.now().at >= first.at);
 /// ```
-#[derive(Debug)]
 pub struct SystemClock {
     epoch: SystemInstant,
+    /// Where the time comes from, if not from the system.
+    source: Option<TimeSource>,
     /// Wall time at the epoch, as seen last: milliseconds since 1970.
     epoch_unix_ms: AtomicU64,
     /// When that was looked up: microseconds since the epoch.
@@ -34,9 +38,28 @@ impl SystemClock {
     pub fn new() -> Self {
         Self {
             epoch: SystemInstant::now(),
+            source: None,
             epoch_unix_ms: AtomicU64::new(unix_ms()),
             looked_up_us: AtomicU64::new(0),
         }
+    }
+
+    /// A clock by which a backend's timers go: that of the system, as a rule. Where it is not, wall
+    /// time begins in 2023.
+    #[must_use]
+    pub fn of<B: Backend>(backend: &B) -> Self {
+        let Some(source) = backend.time_source() else { return Self::new() };
+        let epoch_unix_ms = AtomicU64::new(SIMULATED_UNIX_MS);
+        let looked_up_us = AtomicU64::new(0);
+        Self { epoch: source(), source: Some(source), epoch_unix_ms, looked_up_us }
+    }
+
+    #[cold]
+    fn simulated(&self, now: SystemInstant) -> Now {
+        let us = now.saturating_duration_since(self.epoch).as_micros();
+        let us = u64::try_from(us).unwrap_or(u64::MAX);
+        let unix_ms = self.epoch_unix_ms.load(Ordering::Relaxed);
+        Now::new(Instant::from_us(us), unix_ms.saturating_add(us / US_PER_MS))
     }
 
     /// The system's instant for one of this clock: for timers.
@@ -54,6 +77,9 @@ impl Default for SystemClock {
 
 impl Clock for SystemClock {
     fn now(&self) -> Now {
+        if let Some(source) = &self.source {
+            return self.simulated(source());
+        }
         let us = u64::try_from(self.epoch.elapsed().as_micros()).unwrap_or(u64::MAX);
         if us.saturating_sub(self.looked_up_us.load(Ordering::Relaxed)) >= US_PER_SECOND {
             // Threads that race here store nearly the same.
@@ -64,6 +90,15 @@ impl Clock for SystemClock {
         Now::new(Instant::from_us(us), epoch_unix_ms.saturating_add(us / US_PER_MS))
     }
 }
+
+impl fmt::Debug for SystemClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SystemClock").field("epoch", &self.epoch).finish_non_exhaustive()
+    }
+}
+
+/// Wall time of a simulation's begin: a day in November 2023.
+const SIMULATED_UNIX_MS: u64 = 1_700_000_000_000;
 
 /// Wall time; 0 where the system believes it is before 1970.
 fn unix_ms() -> u64 {

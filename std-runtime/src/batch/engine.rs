@@ -80,7 +80,11 @@ pub(super) struct State<T: 'static> {
 }
 
 impl<T: 'static> Engine<T> {
-    pub(super) fn new(settings: BatchSettings<T>, seed: u64) -> Result<Self, InvalidSettings> {
+    pub(super) fn new(
+        settings: BatchSettings<T>,
+        clock: SystemClock,
+        seed: u64,
+    ) -> Result<Self, InvalidSettings> {
         settings.check()?;
         let storage = BatchStorage::on_heap(&settings.batch);
         let accumulator = match Accumulator::new(settings.batch, storage, seed) {
@@ -108,7 +112,7 @@ impl<T: 'static> Engine<T> {
             sizes: ItemsHistogram::items(),
             bytes: SizeHistogram::sizes_bytes(),
         };
-        let clock = EngineClock::System(SystemClock::new());
+        let clock = EngineClock::System(clock);
         Ok(Self { settings, clock, state: Mutex::new(state) })
     }
 

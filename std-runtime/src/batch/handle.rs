@@ -2,11 +2,9 @@
 
 use core::fmt;
 use core::future::{Future, poll_fn};
-use core::hash::BuildHasher;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
-use std::hash::RandomState;
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
@@ -21,6 +19,7 @@ use super::error::{RefusedReason, SendRefused};
 use super::settings::{BatchSettings, InvalidSettings};
 use super::stats::BatchStats;
 use crate::backend::Backend;
+use crate::clock::SystemClock;
 use crate::within::within;
 
 type Starter = Box<dyn FnOnce() -> io::Result<()> + Send>;
@@ -63,8 +62,8 @@ impl<T: Send + 'static, B: Backend> Handle<T, B> {
         tell: impl FnOnce(&Arc<Engine<T>>) -> Box<Tell<T>>,
         starter: impl FnOnce(&Arc<Engine<T>>) -> io::Result<()> + Send + 'static,
     ) -> Result<Self, InvalidSettings> {
-        let seed = RandomState::new().hash_one(settings.workers);
-        let engine = Arc::new(Engine::new(settings, seed)?);
+        let clock = SystemClock::of(&backend);
+        let engine = Arc::new(Engine::new(settings, clock, backend.random_seed())?);
         let (tell, started) = (tell(&engine), Arc::clone(&engine));
         let starter: Starter = Box::new(move || starter(&started));
         let starter = Mutex::new(Some(starter));
@@ -155,7 +154,7 @@ impl<T: Send + 'static, B: Backend> Handle<T, B> {
                 true
             }
             Some(time) => {
-                let until = std::time::Instant::now() + time;
+                let until = self.inner.backend.now() + time;
                 within(&self.inner.backend, until, ended).await.is_some()
             }
         };

@@ -1,9 +1,7 @@
 //! Functions of the user's that see each message before and after it is sent, and traces.
 
 use core::fmt::Write;
-use core::hash::BuildHasher;
 use core::panic::AssertUnwindSafe;
-use std::hash::RandomState;
 use std::panic::catch_unwind;
 use std::sync::{Mutex, PoisonError};
 
@@ -59,8 +57,7 @@ pub(super) struct Hooks {
 
 impl Hooks {
     pub(super) fn of(config: &ProducerConfig, seed: u64) -> Self {
-        let random = RandomState::new().hash_one(seed);
-        let traces = config.begins_traces.then(|| Mutex::new(SplitMix64::new(random)));
+        let traces = config.begins_traces.then(|| Mutex::new(SplitMix64::new(seed)));
         Self { hooks: config.hooks.clone(), traces }
     }
 

@@ -1,9 +1,7 @@
 //! The ids of messages: unique, and the same however often one is sent.
 
-use core::hash::BuildHasher;
 use core::net::{IpAddr, Ipv4Addr};
 use core::sync::atomic::{AtomicU64, Ordering};
-use std::hash::RandomState;
 
 use turbopump_core::rocketmq::wire::identity::UniqueKey;
 
@@ -37,8 +35,7 @@ pub(super) const ID_BYTES: usize = 32;
 const MONTH_MS: u64 = 28 * 24 * 3_600 * 1_000;
 
 impl Ids {
-    pub(super) fn new() -> Self {
-        let random = RandomState::new().hash_one(0);
+    pub(super) fn new(random: u64) -> Self {
         let [a, b, c, d, rest @ ..] = random.to_be_bytes();
         let base = Base {
             ip: IpAddr::V4(Ipv4Addr::new(a, b, c, d)),
@@ -79,13 +76,13 @@ mod tests {
 
     #[test]
     fn no_two_are_alike_even_within_one_millisecond() {
-        let ids = Ids::new();
+        let ids = Ids::new(1);
         let ms = 1_700_000_000_000;
         let mut many: HashSet<UniqueKey> = (0..100_000).map(|_| ids.next(ms)).collect();
         let range = ids.reserve(100_000, ms);
         many.extend((0..100_000).map(|index| range.get(index)));
         assert_eq!(many.len(), 200_000);
-        assert_ne!(Ids::new().next(0), Ids::new().next(0));
+        assert_ne!(Ids::new(1).next(0), Ids::new(2).next(0));
         assert_eq!(ids.next(ms).to_string().len(), ID_BYTES);
     }
 }

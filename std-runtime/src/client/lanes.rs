@@ -54,6 +54,7 @@ impl<B: Backend> Pending<B> {
 
 /// The lanes of one producer.
 pub(super) struct Lanes<B: Backend> {
+    backend: B,
     batching: Batching,
     waiting_max: usize,
     lanes: Mutex<HashMap<Box<str>, TopicLanes<B>>>,
@@ -72,9 +73,9 @@ const LANES_MAX: usize = 4_096;
 const WAITING_MAX: usize = 16_384;
 
 impl<B: Backend> Lanes<B> {
-    pub(super) fn new(batching: Batching, in_flight_messages_max: usize) -> Self {
+    pub(super) fn new(backend: B, batching: Batching, in_flight_messages_max: usize) -> Self {
         let waiting_max = in_flight_messages_max.clamp(1, WAITING_MAX);
-        Self { batching, waiting_max, lanes: Mutex::default() }
+        Self { backend, batching, waiting_max, lanes: Mutex::default() }
     }
 
     /// What is wrong with the settings.
@@ -163,9 +164,10 @@ impl<B: Backend> Lanes<B> {
         // One after the other: the first takes all the time that the others need, too.
         let lanes = self.all();
         lanes.iter().for_each(BatchSender::flush);
-        let begin = std::time::Instant::now();
+        let until = self.backend.now() + time;
         for lane in lanes {
-            let report = lane.stop_within(time.saturating_sub(begin.elapsed())).await;
+            let left = until.saturating_duration_since(self.backend.now());
+            let report = lane.stop_within(left).await;
             total.succeeded += report.succeeded;
             total.failed += report.failed;
             total.abandoned += report.abandoned;

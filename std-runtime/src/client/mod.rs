@@ -126,7 +126,7 @@ impl<B: Backend> Client<B> {
         let servers = endpoints(&config.name_servers)?;
         let peers = Peers::new(&backend, &config)?;
         let routes = Routes::new(servers.iter().map(|server| peers.at(server)).collect());
-        let (clock, ids) = (SystemClock::new(), Ids::new());
+        let (clock, ids) = (SystemClock::of(&backend), Ids::new(backend.random_seed()));
         let budget = Budget::new(config.in_flight_messages_max, config.in_flight_bytes_max);
         let (budget, closing) = (Arc::new(budget), Closing::default());
         let inner = Inner { config, clock, backend, peers, routes, ids, budget, closing };

@@ -175,13 +175,13 @@ impl<B: Backend> Peer<B> {
         body: &[u8],
         timeout: Duration,
     ) -> Result<Answer, NoAnswer> {
-        let begin = std::time::Instant::now();
+        let begin = self.backend.now();
         let failed = |reason: Box<str>, maybe_sent| NoAnswer {
             reason: format!("{}: {reason}", self.endpoint).into(),
             maybe_sent,
         };
         let link = self.link(timeout).await.map_err(|reason| failed(reason, false))?;
-        let left = timeout.saturating_sub(begin.elapsed());
+        let left = timeout.saturating_sub(self.backend.now().saturating_duration_since(begin));
         let unsent =
             |error: AskError| failed(error.to_string().into_boxed_str(), error.maybe_sent());
         #[cfg(feature = "acl")]
@@ -218,7 +218,7 @@ impl<B: Backend> Peer<B> {
 
     /// The link; whoever comes while it is being made waits for that.
     async fn link(&self, timeout: Duration) -> Result<RemotingLink, Box<str>> {
-        let until = std::time::Instant::now() + timeout;
+        let until = self.backend.now() + timeout;
         let ready = poll_fn(|cx| {
             let mut state = self.state();
             if let Some(link) = state.open.take_if(|link| link.status().closed.is_some()) {
@@ -241,7 +241,7 @@ impl<B: Backend> Peer<B> {
         }
         // Whatever happens, even if this future is dropped: somebody else may try.
         let _dialing = Dialing(self);
-        let left = until.saturating_duration_since(std::time::Instant::now());
+        let left = until.saturating_duration_since(self.backend.now());
         let connection = self.pool.get_within(left).await;
         let halves = connection.map_err(|error| error.to_string().into_boxed_str())?.split();
         let config = RequestLinkConfig::default();

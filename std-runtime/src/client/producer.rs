@@ -72,7 +72,7 @@ impl<B: Backend> Producer<B> {
             None => None,
             Some(batching) => {
                 Lanes::<B>::check(&batching, waiting_max)?;
-                Some(Arc::new(Lanes::new(batching, waiting_max)))
+                Some(Arc::new(Lanes::new(inner.backend.clone(), batching, waiting_max)))
             }
         };
         if let Some(lanes) = &lanes {

@@ -54,15 +54,14 @@ pub(super) struct Core<B: Backend> {
 
 impl<B: Backend> Core<B> {
     pub(super) fn new(inner: Arc<Inner<B>>, group: &str, config: ProducerConfig) -> Self {
-        let seed = inner.ids.next(inner.clock.now().unix_ms);
-        let random = SplitMix64::new(u64::from(seed.loader_hash.unsigned_abs()));
+        let random = SplitMix64::new(inner.backend.random_seed());
         // As many as can be under way, and one for each batch that is put together.
         let texts = inner.config.in_flight_messages_max.clamp(1, TEXTS_MAX);
         let texts = ObjectPool::new(texts, || String::with_capacity(TEXT_BYTES), String::clear);
         Self {
             wire_group: inner.wire_name(group).into(),
             group: group.into(),
-            hooks: Hooks::of(&config, u64::from(seed.counter)),
+            hooks: Hooks::of(&config, inner.backend.random_seed()),
             config,
             completions: Arc::default(),
             stats: SendStats::new(),

@@ -49,7 +49,7 @@ impl<B: Backend> BackendClock<B> {
     /// A clock whose epoch is now.
     #[must_use]
     pub fn new(backend: B) -> Self {
-        Self { backend, clock: SystemClock::new() }
+        Self { clock: SystemClock::of(&backend), backend }
     }
 }
 

@@ -77,7 +77,7 @@ impl World {
         settings.batch.ordered = ordered;
         settings.workers = WORKERS;
         settings.waiting_bytes_max = 200;
-        let mut engine = Engine::new(settings, 7).unwrap();
+        let mut engine = Engine::new(settings, SystemClock::new(), 7).unwrap();
         engine.clock = EngineClock::Manual(clock.clone());
         let batch = || Batch::on_heap(&engine.settings.batch);
         let batches = vec![batch(), batch(), batch()];

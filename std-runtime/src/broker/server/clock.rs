@@ -28,7 +28,8 @@ struct CommonClock {
 
 impl<B: Backend> ServerClock<B> {
     pub(super) fn new(backend: B) -> Self {
-        let common = CommonClock { system: SystemClock::new(), ahead_us: AtomicU64::new(0) };
+        let system = SystemClock::of(&backend);
+        let common = CommonClock { system, ahead_us: AtomicU64::new(0) };
         Self { backend, common: Arc::new(common) }
     }
 

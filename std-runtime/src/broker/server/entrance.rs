@@ -9,7 +9,6 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
 use std::io;
-use std::time::Instant;
 
 use alloc::string::{String, ToString};
 
@@ -47,7 +46,7 @@ where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let first = within(backend, Instant::now() + silent_max, first_byte(&mut reader)).await;
+    let first = within(backend, backend.now() + silent_max, first_byte(&mut reader)).await;
     let Some(Ok(Some(first))) = first else {
         return Entered::Silent;
     };
@@ -58,7 +57,7 @@ where
             TlsMode::Enforcing => Entered::Refused(TlsError::NotTls.to_string()),
         };
     }
-    let until = Instant::now() + HANDSHAKE_WITHIN;
+    let until = backend.now() + HANDSHAKE_WITHIN;
     match within(backend, until, tls.server.accept_over(reader, writer)).await {
         Some(Ok((reader, writer))) => Entered::Secured(reader, writer),
         Some(Err(error)) => Entered::Refused(error.to_string()),

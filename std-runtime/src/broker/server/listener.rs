@@ -3,7 +3,6 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::io;
-use std::time::Instant;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -62,7 +61,7 @@ impl<M: Served, B: Backend> Serving<M, B> {
                 match accepted {
                     Ok((reader, writer, peer)) => this.take(reader, writer, peer),
                     // Too many files are open, as a rule: some will be closed.
-                    Err(_) => this.backend.sleep_until(Instant::now() + PAUSE).await,
+                    Err(_) => this.backend.sleep_until(this.backend.now() + PAUSE).await,
                 }
             }
         });
@@ -126,7 +125,7 @@ impl<M: Served, B: Backend> Serving<M, B> {
     /// Takes nothing more, writes what there is to be written, and ends everything; what takes
     /// longer than so is cut off.
     pub(super) async fn stop(&self, time: Duration) {
-        let until = Instant::now() + time;
+        let until = self.backend.now() + time;
         self.visits.call();
         self.common.begin_to_stop();
         let settled = self.common.settled.rung_or_at(&self.backend, Some(until));

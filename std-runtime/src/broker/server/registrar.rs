@@ -10,7 +10,6 @@ use core::pin::{Pin, pin};
 use core::task::{Context, Poll};
 use core::time::Duration;
 use std::io;
-use std::time::Instant;
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -95,7 +94,7 @@ impl<B: Backend> Registrar<B> {
                 self.note(Some(reason));
             }
             let random = self.random.below(u64::try_from(pause.as_micros()).unwrap_or(1).max(1));
-            let until = Instant::now() + pause + Duration::from_micros(random);
+            let until = self.serving.backend.now() + pause + Duration::from_micros(random);
             if end.unless_over(self.serving.backend.sleep_until(until)).await.is_none() {
                 return;
             }
@@ -121,7 +120,7 @@ impl<B: Backend> Registrar<B> {
             }
             let bell = serving.common.registrars.get(self.number);
             let Some(bell) = bell else { return Ok(()) };
-            let again = Some(Instant::now() + REGISTER_PERIOD);
+            let again = Some(self.serving.backend.now() + REGISTER_PERIOD);
             let rung = pin!(bell.rung_or_at(&serving.backend, again));
             let closed = pin!(talk.unasked());
             if let Either::Closed(reason) = either(rung, closed).await {
@@ -132,7 +131,7 @@ impl<B: Backend> Registrar<B> {
 
     async fn connect(&self) -> Result<Connection, String> {
         let backend = &self.serving.backend;
-        let until = Instant::now() + STEP_WITHIN;
+        let until = self.serving.backend.now() + STEP_WITHIN;
         let dialed = within(backend, until, async {
             let address = match self.name_server.socket_address() {
                 Some(address) => address,
@@ -155,7 +154,8 @@ impl<B: Backend> Registrar<B> {
             let tls =
                 self.serving.common.with_machine(|machine| machine.config().register_tls.clone());
             if let Some(tls) = tls {
-                let (host, until) = (self.name_server.host(), Instant::now() + STEP_WITHIN);
+                let (host, until) =
+                    (self.name_server.host(), self.serving.backend.now() + STEP_WITHIN);
                 let secured = tls.connect(backend, host, (reader, writer), until).await;
                 let (reader, writer) = secured.map_err(|error| error.to_string())?;
                 return Ok((Box::new(reader), Box::new(writer)));
@@ -165,7 +165,7 @@ impl<B: Backend> Registrar<B> {
     }
 
     async fn ask(&self, talk: &mut Talk, frame: &[u8]) -> Result<(), String> {
-        let until = Instant::now() + STEP_WITHIN;
+        let until = self.serving.backend.now() + STEP_WITHIN;
         let asked = within(&self.serving.backend, until, talk.ask(frame, self.opaque));
         asked.await.unwrap_or_else(|| Err("does not answer".into()))
     }
@@ -173,7 +173,7 @@ impl<B: Backend> Registrar<B> {
     async fn say_farewell(&mut self, talk: &mut Talk) {
         let registration = self.serving.common.with_machine(|machine| machine.registration());
         let Ok(frame) = registration.farewell(self.next_opaque()) else { return };
-        let until = Instant::now() + FAREWELL_WITHIN;
+        let until = self.serving.backend.now() + FAREWELL_WITHIN;
         // It finds out by itself if it is not told.
         let _ = within(&self.serving.backend, until, talk.ask(&frame, self.opaque)).await;
     }

@@ -21,7 +21,7 @@ use crate::within::within;
 pub(super) async fn dial<B: Backend>(shared: &Shared<B>) -> Result<Live<B>, DialError> {
     let (backend, endpoint, settings) = (&shared.backend, &shared.endpoint, &shared.settings);
     let after = settings.connect_timeout;
-    let deadline = Instant::now() + after;
+    let deadline = backend.now() + after;
     let fails = |phase, cause| DialError::new(endpoint, phase, cause);
     let age_us_max = us(settings.addresses_max_age);
     loop {
@@ -65,7 +65,7 @@ async fn connect<B: Backend>(
 ) -> Result<(Halves<B>, SocketAddr), Failed> {
     let mut failed = Failed::NoAddress;
     for (index, address) in addresses.iter().enumerate() {
-        let now = Instant::now();
+        let now = shared.backend.now();
         let left = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
         let until = now + deadline.saturating_duration_since(now) / left;
         let dialed = shared.backend.dial(*address, &shared.settings.socket);
@@ -104,7 +104,7 @@ async fn secure<B: Backend>(
         return Ok(Live::new(ReadHalf::Plain(reader), WriteHalf::Plain(writer), address));
     };
     let after = shared.settings.tls_timeout;
-    let deadline = Instant::now() + after;
+    let deadline = shared.backend.now() + after;
     let endpoint = &shared.endpoint;
     match tls.connect(&shared.backend, endpoint.host(), halves, deadline).await {
         Ok((reader, writer)) => {
@@ -126,6 +126,6 @@ pub(super) async fn at_once_or_within<B: Backend, T>(
     let at_once = poll_fn(|cx| Poll::Ready(operation(cx))).await;
     match at_once {
         Poll::Ready(output) => Some(output),
-        Poll::Pending => within(backend, Instant::now() + timeout, poll_fn(operation)).await,
+        Poll::Pending => within(backend, backend.now() + timeout, poll_fn(operation)).await,
     }
 }

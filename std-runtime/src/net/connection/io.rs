@@ -5,7 +5,6 @@ use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use std::io::{self, IoSlice};
 use std::sync::PoisonError;
-use std::time::Instant;
 
 use futures_io::AsyncWrite;
 use turbopump_core::link::{CHUNKS_MAX, Chunks};
@@ -136,7 +135,10 @@ impl<B: Backend> Live<B> {
         let len = self.finish(shared, Phase::Read, timeout, read)?;
         self.counts.bytes_read += len as u64;
         if let Some(written_at) = self.written_at.take() {
-            let us = u64::try_from(written_at.elapsed().as_micros()).unwrap_or(u64::MAX);
+            let us = u64::try_from(
+                shared.backend.now().saturating_duration_since(written_at).as_micros(),
+            )
+            .unwrap_or(u64::MAX);
             shared.latency.lock().unwrap_or_else(PoisonError::into_inner).observe(us);
         }
         if len == 0 && !into.is_empty() {
@@ -193,7 +195,7 @@ impl<B: Backend> Live<B> {
         self.counts.bytes_written += written as u64;
         self.finish(shared, Phase::Write, timeout, result)?;
         self.is_cut = false;
-        self.written_at = Some(Instant::now());
+        self.written_at = Some(shared.backend.now());
         Ok(())
     }
 

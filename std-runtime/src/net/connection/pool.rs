@@ -132,7 +132,7 @@ impl<B: Backend> ConnectionPool<B> {
     /// As [`get`](Self::get).
     pub async fn get_within(&self, timeout: Duration) -> Result<Connection<B>, AcquireError> {
         let shared = self.shared();
-        let deadline = std::time::Instant::now() + timeout;
+        let deadline = shared.backend.now() + timeout;
         if let Some(acquired) = within(&shared.backend, deadline, Acquire::new(shared)).await {
             return acquired;
         }

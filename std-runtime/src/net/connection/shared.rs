@@ -1,9 +1,7 @@
 //! What a pool's handles, connections and tasks share, under one short lock.
 
-use core::hash::BuildHasher;
 use core::mem;
 use core::task::{Context, Poll, Waker};
-use std::hash::RandomState;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use alloc::boxed::Box;
@@ -75,7 +73,7 @@ impl<B: Backend> Shared<B> {
         let places = settings.connections_max as usize;
         // Who was served keeps the cell until the connection is back.
         let cells = places + settings.waiting_max as usize;
-        let seed = RandomState::new().hash_one(&endpoint);
+        let seed = backend.random_seed();
         let book = Bookkeeping::new(
             settings.rules(),
             vec![Place::FREE; places].into_boxed_slice(),
@@ -95,12 +93,12 @@ impl<B: Backend> Shared<B> {
             timeouts: [0; Phase::ALL.len()],
         };
         Self {
+            clock: SystemClock::of(&backend),
             backend,
             endpoint,
             codecs: Codecs::new(&settings.compression),
             tick_us: tick_us(&settings),
             settings,
-            clock: SystemClock::new(),
             addresses: Addresses::default(),
             latency: Mutex::new(LatencyHistogram::new()),
             bell: Arc::default(),
