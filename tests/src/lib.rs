@@ -7,6 +7,7 @@ pub mod classes;
 pub mod disk;
 pub mod effort;
 pub mod mock;
+pub mod sim;
 pub mod threads;
 
 /// One test per story and runtime: tokio multi-thread, tokio current-thread, smol.

@@ -41,6 +41,10 @@ pub struct ClientConfig {
     pub compress_from_bytes: usize,
     /// Where a broker really is that says it is somewhere else, as behind NAT or in containers.
     pub address_mapper: Option<AddressMapper>,
+    /// What is wrong with this client on purpose.
+    #[cfg(feature = "planted-bugs")]
+    #[doc(hidden)]
+    pub planted_bug: Option<super::PlantedBug>,
     /// How connections are encrypted; not at all by default.
     #[cfg(feature = "tls")]
     pub tls: Option<crate::net::tls::TlsClient>,
@@ -67,6 +71,8 @@ impl ClientConfig {
             message_bytes_max: 4 << 20,
             compress_from_bytes: 4_096,
             address_mapper: None,
+            #[cfg(feature = "planted-bugs")]
+            planted_bug: None,
             #[cfg(feature = "tls")]
             tls: None,
             #[cfg(feature = "acl")]

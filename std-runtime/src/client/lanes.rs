@@ -6,10 +6,10 @@
 use core::fmt;
 use core::ops::Range;
 use core::time::Duration;
-use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -24,6 +24,7 @@ use super::error::{SendError, SendErrorKind};
 use super::ids::ID_BYTES;
 use super::message::OutgoingMessage;
 use super::outgoing::{MessageQueue, Target};
+use super::planted::PlantedBug;
 use super::sending::Core;
 use super::settings::Batching;
 use crate::backend::Backend;
@@ -45,6 +46,10 @@ pub(super) struct Pending<B: Backend> {
 impl<B: Backend> Pending<B> {
     /// Tells the outcome to whoever waits, after the hooks.
     pub(super) fn tell(&mut self, outcome: Outcome) {
+        if self.core.inner.planted.is(PlantedBug::LostOutcome) && self.id.counter.is_multiple_of(7)
+        {
+            return self.completion.lose();
+        }
         if !self.core.hooks.is_empty() {
             self.core.hooks.after(&self.core.group, &self.message, &outcome);
         }
@@ -57,7 +62,7 @@ pub(super) struct Lanes<B: Backend> {
     backend: B,
     batching: Batching,
     waiting_max: usize,
-    lanes: Mutex<HashMap<Box<str>, TopicLanes<B>>>,
+    lanes: Mutex<BTreeMap<Box<str>, TopicLanes<B>>>,
 }
 
 struct TopicLanes<B: Backend> {
@@ -83,7 +88,7 @@ impl<B: Backend> Lanes<B> {
         settings::<B>(batching, waiting_max.clamp(1, WAITING_MAX), false).check()
     }
 
-    fn lanes(&self) -> MutexGuard<'_, HashMap<Box<str>, TopicLanes<B>>> {
+    fn lanes(&self) -> MutexGuard<'_, BTreeMap<Box<str>, TopicLanes<B>>> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -131,7 +136,8 @@ impl<B: Backend> Lanes<B> {
         topic: &str,
         queue: Option<&MessageQueue>,
     ) -> Result<Lane<B>, InvalidSettings> {
-        let settings = settings(&self.batching, self.waiting_max, queue.is_some());
+        let is_ordered = queue.is_some() && !core.inner.planted.is(PlantedBug::OrderedTogether);
+        let settings = settings(&self.batching, self.waiting_max, is_ordered);
         let handler =
             LaneHandler { core: Arc::clone(core), topic: topic.into(), queue: queue.cloned() };
         let lane = BatchSender::new(core.inner.backend.clone(), settings, handler)?;
@@ -302,6 +308,8 @@ impl<B: Backend> LaneHandler<B> {
         taken.for_each_place(len, |place, offset_message_id| {
             if let Some(mut entry) = entries.next() {
                 let id = entry.item().id;
+                let is_swapped = core.inner.planted.is(PlantedBug::SwappedOutcomes);
+                let place = if is_swapped { place ^ 1 } else { place };
                 entry.item_mut().tell(Ok(taken.receipt_at(place, id, offset_message_id)));
             }
         });

@@ -17,6 +17,7 @@
 //! | `hooks`, `send_stats` | who sees messages go, and what is counted |
 //! | `receipt`, `error` | where a message went, or why it was not sent |
 //! | `shutdown` | the end, in order |
+//! | `planted` | bugs on purpose, for the simulation |
 //!
 //! A client is a value: several of them, for several clusters, know nothing of each other.
 //!
@@ -44,6 +45,7 @@ mod lanes;
 mod message;
 mod outgoing;
 mod peers;
+mod planted;
 mod producer;
 mod receipt;
 mod routes;
@@ -66,10 +68,12 @@ use turbopump_core::rocketmq::wire::names::InNamespace;
 use crate::backend::{Backend, Endpoint};
 use crate::batch::InvalidSettings;
 use crate::clock::SystemClock;
+use crate::memory::PoolReport;
 
 use budget::Budget;
 use ids::Ids;
 use peers::Peers;
+use planted::Planted;
 use routes::Routes;
 use shutdown::Closing;
 
@@ -79,6 +83,9 @@ pub use error::{ConnectError, SendError, SendErrorKind};
 pub use hooks::SendHook;
 pub use message::{Message, OutgoingMessage};
 pub use outgoing::MessageQueue;
+#[cfg(feature = "planted-bugs")]
+#[doc(hidden)]
+pub use planted::PlantedBug;
 pub use producer::{Producer, TrySendError};
 pub use receipt::{BatchReceipt, SendReceipt, SendStatus};
 pub use send_stats::{ProducerStats, TopicSends};
@@ -99,6 +106,7 @@ struct Inner<B: Backend> {
     ids: Ids,
     budget: Arc<Budget>,
     closing: Closing,
+    planted: Planted,
 }
 
 impl<B: Backend> Inner<B> {
@@ -129,7 +137,8 @@ impl<B: Backend> Client<B> {
         let (clock, ids) = (SystemClock::of(&backend), Ids::new(backend.random_seed()));
         let budget = Budget::new(config.in_flight_messages_max, config.in_flight_bytes_max);
         let (budget, closing) = (Arc::new(budget), Closing::default());
-        let inner = Inner { config, clock, backend, peers, routes, ids, budget, closing };
+        let planted = Planted::of(&config);
+        let inner = Inner { config, clock, backend, peers, routes, ids, budget, closing, planted };
         let client = Self { inner: Arc::new(inner) };
         client.inner.reach_name_server().await?;
         Ok(client)
@@ -169,6 +178,13 @@ impl<B: Backend> Client<B> {
         config: ProducerConfig,
     ) -> Result<Producer<B>, InvalidSettings> {
         Producer::new(Arc::clone(&self.inner), group, config)
+    }
+
+    /// What its buffers are used for, which is all memory that grows with what is under way: a
+    /// source for the monitor.
+    #[must_use]
+    pub fn memory(&self) -> PoolReport {
+        self.inner.peers.buffers.report()
     }
 
     /// How it is set.

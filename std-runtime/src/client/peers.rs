@@ -3,10 +3,10 @@
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
 use core::time::Duration;
-use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::ToString;
 use alloc::sync::Arc;
@@ -18,6 +18,7 @@ use turbopump_core::rocketmq::wire::header::ExtSource;
 
 use super::config::{AddressMapper, ClientConfig};
 use super::error::ConnectError;
+use super::planted::{Planted, PlantedBug};
 use crate::backend::{Backend, Endpoint};
 use crate::memory::BufferPool;
 use crate::net::{ConnectionPool, PoolSettings, RequestLinkConfig};
@@ -29,11 +30,12 @@ use crate::rocketmq::{Answer, AskError, RemotingLink};
 pub(super) struct Peers<B: Backend> {
     backend: B,
     settings: PoolSettings,
+    planted: Planted,
     mapper: Option<AddressMapper>,
     #[cfg(feature = "acl")]
     user: Option<User>,
     pub(super) buffers: BufferPool,
-    by_endpoint: Mutex<HashMap<Endpoint, Arc<Peer<B>>>>,
+    by_endpoint: Mutex<BTreeMap<Endpoint, Arc<Peer<B>>>>,
 }
 
 /// A broker, or a name server.
@@ -44,6 +46,7 @@ pub(super) struct Peer<B: Backend> {
     buffers: BufferPool,
     #[cfg(feature = "acl")]
     user: Option<User>,
+    planted: Planted,
     state: Mutex<LinkState>,
     pub(super) health: Mutex<Health>,
 }
@@ -54,6 +57,13 @@ struct LinkState {
     /// Somebody is at it; the others wait.
     is_dialing: bool,
     waiting: Vec<Waker>,
+}
+
+/// A link to ask over.
+struct OpenLink {
+    link: RemotingLink,
+    /// Bytes that had come in by then.
+    heard_bytes: u64,
 }
 
 /// Why nothing was answered.
@@ -90,6 +100,7 @@ impl<B: Backend> Peers<B> {
         Ok(Self {
             backend: backend.clone(),
             settings,
+            planted: Planted::of(config),
             mapper: config.address_mapper.clone(),
             #[cfg(feature = "acl")]
             user: config.user.clone(),
@@ -98,7 +109,7 @@ impl<B: Backend> Peers<B> {
         })
     }
 
-    fn by_endpoint(&self) -> MutexGuard<'_, HashMap<Endpoint, Arc<Peer<B>>>> {
+    fn by_endpoint(&self) -> MutexGuard<'_, BTreeMap<Endpoint, Arc<Peer<B>>>> {
         self.by_endpoint.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -127,6 +138,7 @@ impl<B: Backend> Peers<B> {
             buffers: self.buffers.clone(),
             #[cfg(feature = "acl")]
             user: self.user.clone(),
+            planted: self.planted,
             state: Mutex::default(),
             health: Mutex::default(),
         });
@@ -180,17 +192,40 @@ impl<B: Backend> Peer<B> {
             reason: format!("{}: {reason}", self.endpoint).into(),
             maybe_sent,
         };
-        let link = self.link(timeout).await.map_err(|reason| failed(reason, false))?;
+        let open = self.link(timeout).await.map_err(|reason| failed(reason, false))?;
+        let OpenLink { link, heard_bytes } = open;
         let left = timeout.saturating_sub(self.backend.now().saturating_duration_since(begin));
-        let unsent =
-            |error: AskError| failed(error.to_string().into_boxed_str(), error.maybe_sent());
+        let asked = self.ask_over(&link, code, fields, body, left).await;
+        asked.map_err(|error| {
+            // Nothing has come since: whoever is there does not answer anybody.
+            if error.is_timeout() && link.status().bytes_in == heard_bytes {
+                self.give_up(&link);
+            }
+            failed(error.to_string().into_boxed_str(), error.maybe_sent())
+        })
+    }
+
+    async fn ask_over(
+        &self,
+        link: &RemotingLink,
+        code: i32,
+        fields: &(impl ExtSource + ?Sized),
+        body: &[u8],
+        timeout: Duration,
+    ) -> Result<Answer, AskError> {
         #[cfg(feature = "acl")]
         if let Some(user) = &self.user {
-            let signed = user.credentials().sign(fields, body);
-            let signed = signed.map_err(|error| unsent(error.into()))?;
-            return link.ask(code, &signed, body, left).await.map_err(unsent);
+            let signed = user.credentials().sign(fields, body)?;
+            return link.ask(code, &signed, body, timeout).await;
         }
-        link.ask(code, fields, body, left).await.map_err(unsent)
+        link.ask(code, fields, body, timeout).await
+    }
+
+    /// Another connection is made when one is needed; what is asked over this one fails.
+    fn give_up(&self, link: &RemotingLink) {
+        let taken = self.state().open.take_if(|open| open.is_same_as(link));
+        drop(taken);
+        link.abort();
     }
 
     /// Sends something that is not answered.
@@ -205,7 +240,7 @@ impl<B: Backend> Peer<B> {
             reason: format!("{}: {reason}", self.endpoint).into(),
             maybe_sent: false,
         };
-        let link = self.link(timeout).await.map_err(|reason| failed(&reason))?;
+        let link = self.link(timeout).await.map_err(|reason| failed(&reason))?.link;
         let unsent = |error: AskError| failed(&error.to_string());
         #[cfg(feature = "acl")]
         if let Some(user) = &self.user {
@@ -216,27 +251,41 @@ impl<B: Backend> Peer<B> {
         link.tell(code, fields, body).map_err(unsent)
     }
 
+    /// The link, if it is open; true where it is for whoever asks to make it.
+    fn poll_link(&self, waker: Option<&Waker>) -> Poll<Option<OpenLink>> {
+        let mut state = self.state();
+        let is_kept = self.planted.is(PlantedBug::ClosedConnectionKept);
+        if let Some(link) = &state.open {
+            let status = link.status();
+            if status.closed.is_none() || is_kept {
+                let (link, heard_bytes) = (link.clone(), status.bytes_in);
+                return Poll::Ready(Some(OpenLink { link, heard_bytes }));
+            }
+            let closed = state.open.take();
+            drop(state);
+            drop(closed);
+            state = self.state();
+        }
+        let Some(waker) = waker else { return Poll::Pending };
+        if !state.is_dialing {
+            state.is_dialing = true;
+            return Poll::Ready(None);
+        }
+        state.waiting.push(waker.clone());
+        Poll::Pending
+    }
+
     /// The link; whoever comes while it is being made waits for that.
-    async fn link(&self, timeout: Duration) -> Result<RemotingLink, Box<str>> {
+    async fn link(&self, timeout: Duration) -> Result<OpenLink, Box<str>> {
+        // As a rule; without a timer.
+        if let Poll::Ready(Some(open)) = self.poll_link(None) {
+            return Ok(open);
+        }
         let until = self.backend.now() + timeout;
-        let ready = poll_fn(|cx| {
-            let mut state = self.state();
-            if let Some(link) = state.open.take_if(|link| link.status().closed.is_some()) {
-                drop(link);
-            }
-            if let Some(link) = &state.open {
-                return Poll::Ready(Some(link.clone()));
-            }
-            if !state.is_dialing {
-                state.is_dialing = true;
-                return Poll::Ready(None);
-            }
-            state.waiting.push(cx.waker().clone());
-            Poll::Pending
-        });
+        let ready = poll_fn(|cx| self.poll_link(Some(cx.waker())));
         match crate::within::within(&self.backend, until, ready).await {
             None => return Err("no connection in time".into()),
-            Some(Some(link)) => return Ok(link),
+            Some(Some(open)) => return Ok(open),
             Some(None) => {}
         }
         // Whatever happens, even if this future is dropped: somebody else may try.
@@ -248,12 +297,16 @@ impl<B: Backend> Peer<B> {
         let link = RemotingLink::over(&self.backend, halves, self.buffers.clone(), &config);
         let link = link.map_err(|error| error.to_string().into_boxed_str())?;
         self.state().open = Some(link.clone());
-        Ok(link)
+        Ok(OpenLink { link, heard_bytes: 0 })
     }
 
     async fn close(&self) {
         let open = self.state().open.take();
         if let Some(link) = open {
+            if self.planted.is(PlantedBug::ConnectionLeftOpen) {
+                core::mem::forget(link);
+                return;
+            }
             link.close().await;
         }
         self.pool.close().await;

@@ -69,6 +69,22 @@ pub(super) struct Routes<B: Backend> {
     by_topic: Mutex<HashMap<Box<str>, Arc<Route<B>>>>,
 }
 
+/// Why a topic's route is not known.
+pub(super) enum NoRoute {
+    /// Name servers say that there is none.
+    Unknown(String),
+    /// None of them says anything.
+    Unreachable(String),
+}
+
+impl NoRoute {
+    pub(super) fn into_text(self) -> String {
+        match self {
+            Self::Unknown(reason) | Self::Unreachable(reason) => reason,
+        }
+    }
+}
+
 /// What name servers say about a topic.
 enum Said<B: Backend> {
     Route(Route<B>),
@@ -94,7 +110,11 @@ impl<B: Backend> Routes<B> {
 
 impl<B: Backend> Inner<B> {
     /// Where a topic is, by `until`.
-    pub(super) async fn route(&self, topic: &str, until: Instant) -> Result<Arc<Route<B>>, String> {
+    pub(super) async fn route(
+        &self,
+        topic: &str,
+        until: Instant,
+    ) -> Result<Arc<Route<B>>, NoRoute> {
         let now = self.clock.now().at;
         let known = self.routes.by_topic().get(topic).cloned();
         if let Some(route) = &known {
@@ -134,15 +154,17 @@ impl<B: Backend> Inner<B> {
     }
 
     /// Asks for a topic's route, or for that by which brokers make topics.
-    async fn fetch(&self, topic: &str, until: Instant) -> Result<Route<B>, String> {
-        if let Said::Route(route) = self.ask_name_servers(topic, i32::MAX, until).await? {
+    async fn fetch(&self, topic: &str, until: Instant) -> Result<Route<B>, NoRoute> {
+        let said = self.ask_name_servers(topic, i32::MAX, until).await;
+        if let Said::Route(route) = said.map_err(NoRoute::Unreachable)? {
             return Ok(route);
         }
-        match self.ask_name_servers(TEMPLATE, TEMPLATE_QUEUES, until).await? {
+        let said = self.ask_name_servers(TEMPLATE, TEMPLATE_QUEUES, until).await;
+        match said.map_err(NoRoute::Unreachable)? {
             Said::Route(route) => Ok(route),
-            Said::Unknown => Err(alloc::format!(
+            Said::Unknown => Err(NoRoute::Unknown(alloc::format!(
                 "the name servers know no topic {topic:?}, and no broker that would create it"
-            )),
+            ))),
         }
     }
 

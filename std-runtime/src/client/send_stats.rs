@@ -124,7 +124,7 @@ static DURATION: Descriptor = descriptor!(
 static FAILED_ATTEMPTS: Descriptor = descriptor!(
     Kind::Counter,
     "turbopump_send_attempts_failed_total",
-    "Attempts that failed: transport, busy, code."
+    "Attempts that failed: transport, busy, code, unsent."
 );
 static BUSY: Descriptor = descriptor!(
     Kind::Counter,
@@ -178,11 +178,11 @@ impl Source for TopicSends {
 /// What a producer's handles count together.
 pub(super) struct SendStats {
     topics: Labeled<TopicSends>,
-    failed: [AtomicU64; 3],
+    failed: [AtomicU64; FAILURES.len()],
     busy: [AtomicU64; BusyKind::ALL.len()],
 }
 
-const FAILURES: [&str; 3] = ["transport", "busy", "code"];
+const FAILURES: [&str; 4] = ["transport", "busy", "code", "unsent"];
 
 impl SendStats {
     pub(super) fn new() -> Self {
@@ -216,6 +216,7 @@ impl SendStats {
                 1
             }
             Failure::Code(_) => 2,
+            Failure::Unsent => 3,
             _ => 0,
         };
         if let Some(count) = self.failed.get(place) {
@@ -238,7 +239,7 @@ impl SendStats {
 #[derive(Clone, Debug)]
 pub struct ProducerStats {
     topics: LabeledStats<TopicSends>,
-    failed: [u64; 3],
+    failed: [u64; FAILURES.len()],
     busy: [u64; BusyKind::ALL.len()],
     usage: Usage,
 }

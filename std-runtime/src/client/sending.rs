@@ -25,8 +25,9 @@ use super::hooks::Hooks;
 use super::ids::ID_BYTES;
 use super::message::Message;
 use super::outgoing::{Outgoing, Packing, Target, Workshop};
+use super::planted::PlantedBug;
 use super::receipt::{SendStatus, Taken};
-use super::routes::{Broker, Route};
+use super::routes::{Broker, NoRoute, Route};
 use super::send_stats::{Attempted, SendStats};
 use super::settings::ProducerConfig;
 use crate::backend::Backend;
@@ -181,7 +182,8 @@ impl<B: Backend> Core<B> {
         let begin = self.inner.clock.now().at;
         let timeout_us = deadline.us_since(begin);
         let mut policy = self.inner.config.send;
-        policy.timeout_us = timeout_us;
+        let is_patient = self.inner.planted.is(PlantedBug::DeadlineIgnored);
+        policy.timeout_us = if is_patient { timeout_us.saturating_mul(10) } else { timeout_us };
         let mut attempts = Attempts::new(begin, &policy);
         let mut trace = Trace { failed_at: None, maybe_sent: false, last: None };
         let mut at = begin;
@@ -195,6 +197,9 @@ impl<B: Backend> Core<B> {
             };
             at = self.inner.clock.now().at;
             self.stats.count_attempt_failed(failure);
+            if self.inner.closing.is_over() {
+                break;
+            }
             let verdict = attempts.fail(at, failure, &mut self.random());
             match verdict {
                 Verdict::Again { at: again } if again > at => {
@@ -227,6 +232,9 @@ impl<B: Backend> Core<B> {
     }
 
     async fn pause_until(&self, at: Instant) {
+        while self.inner.planted.is(PlantedBug::SpinningPause) && self.inner.clock.now().at < at {
+            super::planted::spin().await;
+        }
         if let Some(at) = self.inner.clock.system_instant(at) {
             self.inner.backend.sleep_until(at).await;
         }
@@ -241,31 +249,57 @@ impl<B: Backend> Core<B> {
         let inner = &self.inner;
         let route = match inner.route(outgoing.topic, until).await {
             Ok(route) => route,
-            Err(reason) => return Err(trace.no_route(reason.into())),
+            Err(NoRoute::Unknown(reason)) => {
+                let _ = trace.no_route(reason.into());
+                return Err(Failure::Transport);
+            }
+            Err(NoRoute::Unreachable(reason)) => return Err(trace.no_route(reason.into())),
         };
         let now = inner.clock.now();
-        let Some((broker, queue)) = pick(&route, now.at, trace, outgoing.target) else {
-            return Err(trace.no_route(no_queue(outgoing.target)));
+        let is_wrong = self.inner.planted.is(PlantedBug::OtherQueueOnRetry);
+        let target = match outgoing.target {
+            Target::Key(_) if is_wrong && trace.failed_at.is_some() => Target::Any,
+            target => target,
+        };
+        let Some((broker, queue)) = pick(&route, now.at, trace, target) else {
+            return Err(trace.no_route(no_queue(target)));
         };
         let peer = &broker.peer;
         peer.health().handle_sent(now.at);
         let header = outgoing.header(&self.wire_group, now, &broker.name, queue);
         let timeout = Duration::from_micros(until.us_since(now.at));
-        let asked = peer.ask(outgoing.code, &header, &outgoing.body, timeout).await;
+        let is_cut = self.inner.planted.is(PlantedBug::BodyCutOnRetry) && outgoing.messages == 1;
+        let body = match trace.failed_at {
+            Some(_) if is_cut => outgoing.body.get(1..).unwrap_or_default(),
+            _ => &outgoing.body,
+        };
+        let asked = peer.ask(outgoing.code, &header, body, timeout).await;
         let at = inner.clock.now().at;
         let answer = match asked {
             Ok(answer) => answer,
             Err(error) => {
                 peer.health().handle_failed(at);
-                trace.maybe_sent |= error.maybe_sent;
+                let is_hidden = inner.planted.is(PlantedBug::DoubtHidden);
+                trace.maybe_sent |= error.maybe_sent && !is_hidden;
                 trace.failed_at = Some(Arc::clone(&broker.name));
                 inner.routes.doubt(outgoing.topic);
                 let reason = format!("broker {:?} at {}", broker.name, error.reason);
                 trace.last = Some(SendErrorKind::Unreachable { reason: reason.into() });
-                return Err(Failure::Transport);
+                let is_unsent = !error.maybe_sent;
+                return Err(if is_unsent { Failure::Unsent } else { Failure::Transport });
             }
         };
         peer.health().handle_answered(at, at.us_since(now.at));
+        if inner.planted.is(PlantedBug::BufferLeaked) {
+            core::mem::forget(inner.peers.buffers.acquire(1));
+        }
+        let broker_name = Arc::clone(&broker.name);
+        if inner.planted.is(PlantedBug::BusyTaken)
+            && answer.frame().is_ok_and(|f| f.header.code == 2)
+        {
+            let (status, offset) = (SendStatus::Ok, 0);
+            return Ok(Taken { broker: broker_name, answer, queue, offset, status });
+        }
         read(answer, &broker.name).map_err(|(kind, failure)| {
             if matches!(failure, Failure::Code(_)) {
                 inner.routes.doubt(outgoing.topic);
@@ -283,7 +317,8 @@ impl<B: Backend> Core<B> {
         until: Instant,
     ) -> Result<(), SendErrorKind> {
         let route = self.inner.route(outgoing.topic, until).await;
-        let route = route.map_err(|reason| SendErrorKind::NoRoute { reason: reason.into() })?;
+        let route =
+            route.map_err(|reason| SendErrorKind::NoRoute { reason: reason.into_text().into() })?;
         let now = self.inner.clock.now();
         let none = Trace { failed_at: None, maybe_sent: false, last: None };
         let picked = pick(&route, now.at, &none, outgoing.target);
@@ -318,7 +353,7 @@ struct Trace {
 impl Trace {
     fn no_route(&mut self, reason: Box<str>) -> Failure {
         self.last = Some(SendErrorKind::NoRoute { reason });
-        Failure::Transport
+        Failure::Unsent
     }
 }
 

@@ -2,6 +2,7 @@
 
 use core::future::Future;
 use core::pin::Pin;
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -31,6 +32,8 @@ pub struct ShutdownReport {
 /// Who has messages that wait. Producers that are gone are forgotten.
 #[derive(Default)]
 pub(super) struct Closing {
+    /// Nothing is tried any more.
+    is_over: AtomicBool,
     producers: Mutex<Vec<Weak<dyn Drains>>>,
 }
 
@@ -50,6 +53,11 @@ impl<B: Backend> Drains for Lanes<B> {
 }
 
 impl Closing {
+    /// Whether nothing is tried again, because the client is closed.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::SeqCst)
+    }
+
     fn producers(&self) -> MutexGuard<'_, Vec<Weak<dyn Drains>>> {
         self.producers.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -86,6 +94,7 @@ impl<B: Backend> Inner<B> {
             }
         };
         let after = self.budget.usage();
+        self.closing.is_over.store(true, Ordering::SeqCst);
         if in_time {
             self.peers.close().await;
         } else {

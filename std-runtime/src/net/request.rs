@@ -237,6 +237,12 @@ impl<H: Correlate> RequestLink<H> {
         poll_fn(|context| self.shell.with(|shell| shell.poll_closed(context))).await
     }
 
+    /// Whether both are handles of one link.
+    #[must_use]
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shell, &other.shell)
+    }
+
     /// How the link is doing.
     #[must_use]
     pub fn status(&self) -> RequestStatus {
@@ -249,6 +255,7 @@ impl<H: Correlate> RequestLink<H> {
                 waiting: shell.queue.len(),
                 timeout: Duration::from_micros(machine.timeout_us()),
                 closed: machine.closed(),
+                bytes_in: machine.bytes_in(),
             }
         })
     }
@@ -310,6 +317,8 @@ pub struct RequestStatus {
     pub timeout: Duration,
     /// Why the link is closed, once it is.
     pub closed: Option<CloseReason>,
+    /// Bytes of whole frames that came in: what does not grow is a sign that nobody is there.
+    pub bytes_in: u64,
 }
 
 /// The body of a request.

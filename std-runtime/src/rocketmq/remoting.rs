@@ -8,7 +8,9 @@ use core::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
 
-use turbopump_core::link::{CloseReason, RequestCounters, RequestsRefused, SubmitRefused};
+use turbopump_core::link::{
+    CloseReason, NoAnswer, RequestCounters, RequestsRefused, SubmitRefused,
+};
 use turbopump_core::rocketmq::remoting::Remoting;
 use turbopump_core::rocketmq::wire::frame::{self, Frame};
 use turbopump_core::rocketmq::wire::header::{
@@ -164,6 +166,12 @@ impl RemotingLink {
         self.link.abort();
     }
 
+    /// Whether both are handles of one link.
+    #[must_use]
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        self.link.is_same_as(&other.link)
+    }
+
     /// How the link is doing.
     #[must_use]
     pub fn status(&self) -> RequestStatus {
@@ -260,6 +268,14 @@ impl AskError {
             Self::Encode(_) => false,
             Self::Request(error) => error.maybe_sent(),
         }
+    }
+}
+
+impl AskError {
+    /// Whether there was no answer in time.
+    #[must_use]
+    pub const fn is_timeout(&self) -> bool {
+        matches!(self, Self::Request(RequestError::NoAnswer(NoAnswer::TimedOut { .. })))
     }
 }
 

@@ -385,6 +385,12 @@ impl<'s, H: Correlate, B: BufferSource> Requests<'s, H, B> {
         counters.sent.get() - ended
     }
 
+    /// Bytes of whole frames that came in.
+    #[must_use]
+    pub fn bytes_in(&self) -> u64 {
+        self.counters.bytes_in.get()
+    }
+
     /// What was counted.
     #[must_use]
     pub fn counters(&self) -> RequestCounters {

@@ -48,8 +48,12 @@ impl Default for SendPolicy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Failure {
-    /// The broker can't be reached, has not answered, or has closed the connection.
+    /// The broker has not answered, or has closed the connection: it may have the message.
     Transport,
+    /// Nobody has got it: the broker can't be reached, or nobody says where the topic is. That can
+    /// do no harm, and is tried until the deadline, the first time at once, then with pauses as for
+    /// busy brokers.
+    Unsent,
     /// The broker has too much to do.
     Busy(Busy),
     /// The broker has refused it with this code.
@@ -105,6 +109,7 @@ pub struct Attempts {
     /// Of these, those that did not end at a busy broker.
     failed: u32,
     busy: u32,
+    unsent: u32,
 }
 
 impl Attempts {
@@ -112,7 +117,7 @@ impl Attempts {
     #[must_use]
     pub fn new(now: Instant, policy: &SendPolicy) -> Self {
         let deadline = now.plus_us(policy.timeout_us);
-        Self { policy: *policy, deadline, begun: 0, failed: 0, busy: 0 }
+        Self { policy: *policy, deadline, begun: 0, failed: 0, busy: 0, unsent: 0 }
     }
 
     /// When everything is over.
@@ -153,10 +158,19 @@ impl Attempts {
     pub fn fail(&mut self, now: Instant, failure: Failure, random: &mut SplitMix64) -> Verdict {
         let at = match failure {
             Failure::Busy(_) => {
-                let doubled = self.policy.busy_pause_us.saturating_mul(1 << self.busy.min(20));
+                let before = self.busy;
                 self.busy = self.busy.saturating_add(1);
-                let pause_us = doubled.min(self.policy.busy_pause_us_max);
-                now.plus_us(pause_us.saturating_add(random.below(pause_us)))
+                self.after_pause(now, before, random)
+            }
+            Failure::Unsent if self.policy.attempts_max < 2 => return Verdict::GiveUp,
+            Failure::Unsent => {
+                let before = self.unsent;
+                self.unsent = self.unsent.saturating_add(1);
+                match before.checked_sub(1) {
+                    // Another broker may be there.
+                    None => now,
+                    Some(before) => self.after_pause(now, before, random),
+                }
             }
             Failure::Code(code) if !is_worth_a_retry(code) => return Verdict::GiveUp,
             Failure::Code(_) | Failure::Transport => {
@@ -169,6 +183,13 @@ impl Attempts {
         };
         // There has to be time for the attempt, too.
         if at < self.deadline { Verdict::Again { at } } else { Verdict::GiveUp }
+    }
+
+    /// After a pause that grows with the number of those before.
+    fn after_pause(&self, now: Instant, before: u32, random: &mut SplitMix64) -> Instant {
+        let doubled = self.policy.busy_pause_us.saturating_mul(1 << before.min(20));
+        let pause_us = doubled.min(self.policy.busy_pause_us_max);
+        now.plus_us(pause_us.saturating_add(random.below(pause_us)))
     }
 }
 
@@ -246,6 +267,29 @@ mod tests {
             }
             assert!((6..=13).contains(&pauses), "{pauses} pauses, seed {seed}");
         }
+    }
+
+    #[test]
+    fn what_nobody_has_got_is_tried_until_the_deadline() {
+        let mut random = SplitMix64::new(1);
+        let mut attempts = Attempts::new(at(0), &SendPolicy::DEFAULT);
+        let mut now = at(0);
+        let mut tries = 0;
+        while attempts.begin(now).is_some() {
+            let Verdict::Again { at } = attempts.fail(now, Failure::Unsent, &mut random) else {
+                break;
+            };
+            // At once for another broker, then with pauses.
+            let pause_us = at.us_since(now);
+            assert!((tries == 0) == (pause_us == 0) && (tries == 0 || pause_us >= 10_000));
+            (now, tries) = (at, tries + 1);
+        }
+        assert!(tries > 6, "{tries}");
+        assert!(attempts.deadline().us_since(now) < 1_000_000);
+        let policy = SendPolicy { attempts_max: 1, ..SendPolicy::DEFAULT };
+        let mut once = Attempts::new(at(0), &policy);
+        once.begin(at(0)).unwrap();
+        assert_eq!(once.fail(at(0), Failure::Unsent, &mut random), Verdict::GiveUp);
     }
 
     #[test]
