@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::broker::{BrokerArguments, NamesrvArguments};
 use crate::load::LoadArguments;
 use crate::produce::ProduceArguments;
+use crate::topic::TopicArguments;
 
 /// Turbopump: pools, batches, connections, monitoring.
 #[derive(Debug, Parser)]
@@ -41,6 +42,11 @@ pub(crate) enum Command {
     /// Rate, processor time, allocations and latency of this client, after a warm-up; for measuring
     /// brokers and machines. It ends with 1 where a message was not sent.
     Load(Box<LoadArguments>),
+    /// Makes, lists, describes and deletes topics.
+    ///
+    /// Ends with 1 where a broker or name server refuses it or a topic is not known, and with 2
+    /// where it can't be asked for at all.
+    Topic(Box<TopicArguments>),
     /// Sends real lines through a broker of its own, and checks each one at the other end.
     ///
     /// Lines go through pooled buffers and batch senders to an embedded broker on disk, by the wire

@@ -5,12 +5,14 @@ extern crate alloc;
 mod allocations;
 mod arguments;
 mod broker;
+mod client;
 mod demo;
 mod exit;
 mod load;
 mod produce;
 mod report;
 mod switch;
+mod topic;
 
 use std::process::ExitCode;
 
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
         Command::Namesrv(arguments) => broker::run_namesrv(&arguments),
         Command::Produce(arguments) => produce::run(&arguments),
         Command::Load(arguments) => load::run(&arguments),
+        Command::Topic(arguments) => topic::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
     };

@@ -14,6 +14,8 @@ pub use halves::{Reader, Writer};
 
 /// A client of RocketMQ, on smol.
 pub type Client = turbopump_std::client::Client<Backend>;
+/// Makes, lists, describes and deletes topics, on smol.
+pub type Admin = turbopump_std::client::Admin<Backend>;
 /// Sends messages to RocketMQ's brokers, on smol.
 pub type Producer = turbopump_std::client::Producer<Backend>;
 /// Connections to one endpoint, on smol.

@@ -13,6 +13,8 @@ pub use halves::{Reader, Writer};
 
 /// A client of RocketMQ, on tokio.
 pub type Client = turbopump_std::client::Client<Backend>;
+/// Makes, lists, describes and deletes topics, on tokio.
+pub type Admin = turbopump_std::client::Admin<Backend>;
 /// Sends messages to RocketMQ's brokers, on tokio.
 pub type Producer = turbopump_std::client::Producer<Backend>;
 /// Connections to one endpoint, on tokio.

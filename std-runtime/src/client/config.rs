@@ -1,4 +1,7 @@
-//! How a client is set.
+//! How a client is set: in the program, or by a file and the environment (feature `config`).
+
+#[cfg(feature = "config")]
+mod load;
 
 use core::fmt;
 use core::time::Duration;
@@ -9,6 +12,9 @@ use alloc::sync::Arc;
 use turbopump_core::rocketmq::client::SendPolicy;
 
 use crate::backend::Endpoint;
+
+#[cfg(feature = "config")]
+pub use load::{ConfigError, ConfigErrorKind};
 
 /// The settings of a client.
 ///

@@ -5,6 +5,7 @@
 //!
 //! | module | holds |
 //! | --- | --- |
+//! | `admin` | making, listing, describing and deleting topics |
 //! | `config` | how a client is set |
 //! | `peers` | one connection to each broker and name server that is needed |
 //! | `routes` | where topics are |
@@ -35,6 +36,7 @@
 //! }
 //! ```
 
+mod admin;
 mod budget;
 mod completion;
 mod config;
@@ -77,8 +79,14 @@ use planted::Planted;
 use routes::Routes;
 use shutdown::Closing;
 
+pub use admin::{
+    Admin, AdminError, AdminErrorKind, ListedTopic, TopicBroker, TopicConfig, TopicDescription,
+    TopicKind, TopicPermission, TopicQueue,
+};
 pub use completion::Acknowledgement;
 pub use config::{AddressMapper, ClientConfig};
+#[cfg(feature = "config")]
+pub use config::{ConfigError, ConfigErrorKind};
 pub use error::{ConnectError, SendError, SendErrorKind};
 pub use hooks::SendHook;
 pub use message::{Message, OutgoingMessage};
@@ -185,6 +193,12 @@ impl<B: Backend> Client<B> {
     #[must_use]
     pub fn memory(&self) -> PoolReport {
         self.inner.peers.buffers.report()
+    }
+
+    /// Makes, lists, describes and deletes topics.
+    #[must_use]
+    pub fn admin(&self) -> Admin<B> {
+        Admin::new(Arc::clone(&self.inner))
     }
 
     /// How it is set.

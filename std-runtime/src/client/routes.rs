@@ -25,7 +25,7 @@ use super::peers::Peer;
 use crate::backend::{Backend, Endpoint};
 
 /// Whose route is taken for topics that nobody has made.
-const TEMPLATE: &str = "TBW102";
+pub(super) const TEMPLATE: &str = "TBW102";
 /// Queues of a topic that is made by its first message.
 pub(super) const TEMPLATE_QUEUES: i32 = 4;
 /// Between two questions for one route.
@@ -98,6 +98,11 @@ impl<B: Backend> Routes<B> {
 
     fn by_topic(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<Route<B>>>> {
         self.by_topic.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All of them, in the order in which they are given.
+    pub(super) fn name_servers(&self) -> &[Arc<Peer<B>>] {
+        &self.name_servers
     }
 
     /// Something went wrong there: it is asked for again before it is used the next time.

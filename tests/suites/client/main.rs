@@ -3,6 +3,7 @@
 
 extern crate alloc;
 
+mod admin;
 mod batching;
 mod ending;
 mod failures;

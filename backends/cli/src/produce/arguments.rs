@@ -4,16 +4,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::arguments::BackendName;
+use crate::client::ClientArguments;
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ProduceArguments {
     /// Where messages come from: one in each line. Without it, standard input.
     #[arg(value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
-    /// The name server, `HOST:PORT`; several by `;`.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9876")]
-    pub(crate) namesrv: String,
     /// The topic.
     #[arg(long, value_name = "NAME")]
     pub(crate) topic: String,
@@ -41,26 +38,12 @@ pub(crate) struct ProduceArguments {
     #[arg(long, value_name = "N", default_value_t = 32, conflicts_with = "ordering_key")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) batch: u32,
-    /// Compresses messages from so many bytes on.
-    #[arg(long, value_name = "BYTES", default_value_t = 4_096)]
-    pub(crate) compress_from: usize,
+    /// Compresses messages from so many bytes on. By default what the settings say, else 4,096.
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) compress_from: Option<usize>,
     /// At most so many messages a second.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rate: Option<u32>,
-    /// Connects by TLS, and trusts the CA in this file.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) tls_ca: Option<PathBuf>,
-    /// Signs requests as the user in this file, `ACCESS_KEY:SECRET_KEY`.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) user: Option<PathBuf>,
-    /// For all attempts to send a message or a batch, in milliseconds.
-    #[arg(long, value_name = "MS", default_value_t = 3_000)]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) timeout_ms: u64,
-    /// The runtime.
-    #[arg(long, value_enum, default_value_t = BackendName::Tokio)]
-    pub(crate) backend: BackendName,
-    /// Prints one JSON object instead of the summary.
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) client: ClientArguments,
 }

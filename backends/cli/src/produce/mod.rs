@@ -13,11 +13,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use turbopump::runtime::backend::Backend;
-use turbopump::runtime::client::{Client, ClientConfig, Message, Producer, SendError};
-use turbopump::runtime::net::tls::{ClientSettings, Material, TlsClient};
+use turbopump::runtime::client::{Client, Message, Producer, SendError};
 
 use crate::arguments::BackendName;
-use crate::broker::users;
 use crate::exit::Ended;
 use crate::switch::{Switch, stop_at_ctrl_c};
 
@@ -46,7 +44,7 @@ struct Summary {
 
 pub(crate) fn run(arguments: &ProduceArguments) -> Result<Ended, Box<dyn Error>> {
     let stop = stop_at_ctrl_c()?;
-    let summary = match arguments.backend {
+    let summary = match arguments.client.backend {
         BackendName::Tokio => {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             let backend = turbopump::tokio::Backend::on(runtime.handle().clone());
@@ -57,7 +55,8 @@ pub(crate) fn run(arguments: &ProduceArguments) -> Result<Ended, Box<dyn Error>>
             smol::block_on(produce(backend, arguments, &stop))?
         }
     };
-    let text = if arguments.json { serde_json::to_string(&summary)? } else { describe(&summary) };
+    let text =
+        if arguments.client.json { serde_json::to_string(&summary)? } else { describe(&summary) };
     // Whoever has read enough closes the pipe; that is no failure.
     let _ = writeln!(io::stdout().lock(), "{text}");
     if let Some(error) = &summary.error {
@@ -74,19 +73,21 @@ async fn produce<B: Backend>(
 ) -> Result<Summary, Box<dyn Error>> {
     let mut input = Input::open(arguments.file.as_deref(), arguments.length_prefixed)?;
     let template = template(arguments)?;
-    let mut config = ClientConfig::new(&arguments.namesrv);
-    config.send.timeout_us = arguments.timeout_ms * 1_000;
-    config.compress_from_bytes = arguments.compress_from;
-    if let Some(file) = &arguments.tls_ca {
-        let settings = ClientSettings::new().trust(Material::file(file));
-        config.tls = Some(TlsClient::new(settings)?);
+    let mut config = arguments.client.settings()?;
+    if let Some(bytes) = arguments.compress_from {
+        config.compress_from_bytes = bytes;
     }
-    if let Some(file) = &arguments.user {
-        config.user = users(file)?.into_iter().next();
-    }
+    let compress_from = config.compress_from_bytes;
     let client = Client::start(backend.clone(), config).await?;
     let producer = client.producer(&arguments.group);
-    let mut sender = Sender { producer, arguments, batch: Vec::new(), batch_bytes: 0, bar: bar() };
+    let mut sender = Sender {
+        producer,
+        arguments,
+        compress_from,
+        batch: Vec::new(),
+        batch_bytes: 0,
+        bar: bar(),
+    };
     let (mut summary, begin) = (Summary::default(), Instant::now());
     let mut read = 0_u64;
     let outcome = loop {
@@ -136,6 +137,8 @@ async fn produce<B: Backend>(
 struct Sender<'a, B: Backend> {
     producer: Producer<B>,
     arguments: &'a ProduceArguments,
+    /// From so many bytes on, a message is sent by itself.
+    compress_from: usize,
     batch: Vec<Message>,
     batch_bytes: usize,
     bar: ProgressBar,
@@ -154,7 +157,7 @@ impl<B: Backend> Sender<'_, B> {
             let sent = self.producer.send_ordered(message, key).await;
             return self.count(1, bytes, sent.map(|_| ()), summary);
         }
-        let is_alone = self.arguments.batch == 1 || bytes >= self.arguments.compress_from;
+        let is_alone = self.arguments.batch == 1 || bytes >= self.compress_from;
         let is_full = self.batch_bytes + bytes > BATCH_BYTES_MAX;
         if is_alone || is_full {
             self.flush(summary).await?;
