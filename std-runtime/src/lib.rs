@@ -29,7 +29,6 @@ pub mod client;
 pub mod clock;
 #[cfg(feature = "zlib-rs")]
 pub mod compress;
-#[cfg(any(feature = "broker", feature = "monitor"))]
 mod end;
 pub mod labeled;
 pub mod memory;

@@ -205,6 +205,8 @@ pub(crate) mod kinds {
         BROKER_LISTENER "broker_listener",
         #[cfg(feature = "broker")]
         BROKER_REGISTRAR "broker_registrar",
+        CLIENT_KEEPER "client_keeper",
+        CLIENT_LISTENER "client_listener",
         CONNECTION_DIAL "connection_dial",
         CONNECTION_KEEPER "connection_keeper",
         LINK "link",

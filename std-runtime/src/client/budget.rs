@@ -71,6 +71,7 @@ pub(super) struct Usage {
     pub(super) waiting: usize,
     /// Messages that came to their end, one way or the other.
     pub(super) returned: u64,
+    pub(super) is_closed: bool,
 }
 
 impl State {
@@ -220,6 +221,7 @@ impl Budget {
             bytes: state.bytes,
             waiting: state.line.len(),
             returned: state.returned,
+            is_closed: state.is_closed,
         }
     }
 }

@@ -33,6 +33,9 @@ pub struct ClientConfig {
     pub send: SendPolicy,
     /// How long a route is believed before it is asked for again; 30 seconds.
     pub route_age_max: Duration,
+    /// How often brokers hear that the client is there; 30 seconds. Not answering, they are found
+    /// to be away.
+    pub heartbeat_interval: Duration,
     /// How long one name server may take, where others could be asked instead; 1 second.
     pub name_server_timeout: Duration,
     /// Messages that may be under way at once, over all producers; 10,000. More wait.
@@ -70,6 +73,7 @@ impl ClientConfig {
             name_servers: name_servers.into(),
             send: SendPolicy::DEFAULT,
             route_age_max: Duration::from_secs(30),
+            heartbeat_interval: Duration::from_secs(30),
             name_server_timeout: Duration::from_secs(1),
             in_flight_messages_max: 10_000,
             in_flight_bytes_max: 64 << 20,

@@ -18,6 +18,9 @@
 //! | `hooks`, `send_stats` | who sees messages go, and what is counted |
 //! | `receipt`, `error` | where a message went, or why it was not sent |
 //! | `shutdown` | the end, in order |
+//! | `groups`, `keeper` | what brokers are told of the client, and when |
+//! | `health` | what is to be seen of all this from outside |
+//! | `transaction` | messages that are seen once what they are about is done |
 //! | `planted` | bugs on purpose, for the simulation |
 //!
 //! A client is a value: several of them, for several clusters, know nothing of each other.
@@ -41,8 +44,11 @@ mod budget;
 mod completion;
 mod config;
 mod error;
+mod groups;
+mod health;
 mod hooks;
 mod ids;
+mod keeper;
 mod lanes;
 mod message;
 mod outgoing;
@@ -55,11 +61,14 @@ mod send_stats;
 mod sending;
 mod settings;
 mod shutdown;
+mod transaction;
 
 use core::fmt;
 use core::time::Duration;
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -67,12 +76,15 @@ use alloc::vec::Vec;
 use turbopump_core::rocketmq::client::{NameServer, name_servers};
 use turbopump_core::rocketmq::wire::names::InNamespace;
 
+use turbopump_core::time::Clock;
+
 use crate::backend::{Backend, Endpoint};
 use crate::batch::InvalidSettings;
 use crate::clock::SystemClock;
 use crate::memory::PoolReport;
 
 use budget::Budget;
+use groups::Groups;
 use ids::Ids;
 use peers::Peers;
 use planted::Planted;
@@ -88,6 +100,7 @@ pub use config::{AddressMapper, ClientConfig};
 #[cfg(feature = "config")]
 pub use config::{ConfigError, ConfigErrorKind};
 pub use error::{ConnectError, SendError, SendErrorKind};
+pub use health::{ClientHealth, PeerHealth};
 pub use hooks::SendHook;
 pub use message::{Message, OutgoingMessage};
 pub use outgoing::MessageQueue;
@@ -99,6 +112,9 @@ pub use receipt::{BatchReceipt, SendReceipt, SendStatus};
 pub use send_stats::{ProducerStats, TopicSends};
 pub use settings::{Batching, ProducerConfig};
 pub use shutdown::ShutdownReport;
+pub use transaction::{
+    HalfMessage, TransactionListener, TransactionProducer, TransactionReceipt, TransactionState,
+};
 
 /// A client of one cluster: a cheap handle.
 pub struct Client<B: Backend> {
@@ -114,7 +130,16 @@ struct Inner<B: Backend> {
     ids: Ids,
     budget: Arc<Budget>,
     closing: Closing,
+    groups: Arc<Groups>,
+    /// What brokers tell clients apart by.
+    client_id: Box<str>,
     planted: Planted,
+}
+
+impl<B: Backend> Drop for Inner<B> {
+    fn drop(&mut self) {
+        self.groups.bell.end();
+    }
 }
 
 impl<B: Backend> Inner<B> {
@@ -140,14 +165,31 @@ impl<B: Backend> Client<B> {
     /// Whatever was started ends when the future is dropped.
     pub async fn start(backend: B, config: ClientConfig) -> Result<Self, ConnectError> {
         let servers = endpoints(&config.name_servers)?;
-        let peers = Peers::new(&backend, &config)?;
+        let groups = Arc::new(Groups::new());
+        let peers = Peers::new(&backend, &config, &groups)?;
         let routes = Routes::new(servers.iter().map(|server| peers.at(server)).collect());
         let (clock, ids) = (SystemClock::of(&backend), Ids::new(backend.random_seed()));
         let budget = Budget::new(config.in_flight_messages_max, config.in_flight_bytes_max);
         let (budget, closing) = (Arc::new(budget), Closing::default());
         let planted = Planted::of(&config);
-        let inner = Inner { config, clock, backend, peers, routes, ids, budget, closing, planted };
-        let client = Self { inner: Arc::new(inner) };
+        let id = ids.next(clock.now().unix_ms);
+        let client_id = format!("turbopump@{}#{:08X}", id.process_id, id.loader_hash).into();
+        let client = Self {
+            inner: Arc::new(Inner {
+                config,
+                clock,
+                backend,
+                peers,
+                routes,
+                ids,
+                budget,
+                closing,
+                groups,
+                client_id,
+                planted,
+            }),
+        };
+        keeper::start(&client.inner);
         client.inner.reach_name_server().await?;
         Ok(client)
     }
@@ -186,6 +228,23 @@ impl<B: Backend> Client<B> {
         config: ProducerConfig,
     ) -> Result<Producer<B>, InvalidSettings> {
         Producer::new(Arc::clone(&self.inner), group, config)
+    }
+
+    /// Sends messages in transactions, in the name of a group; `listener` knows what becomes of
+    /// them.
+    #[must_use]
+    pub fn transaction_producer<L: TransactionListener>(
+        &self,
+        group: &str,
+        listener: L,
+    ) -> TransactionProducer<B, L> {
+        TransactionProducer::new(Arc::clone(&self.inner), self.producer(group), listener)
+    }
+
+    /// How its connections, routes and budget are at this moment.
+    #[must_use]
+    pub fn health(&self) -> ClientHealth {
+        self.inner.look()
     }
 
     /// What its buffers are used for, which is all memory that grows with what is under way: a

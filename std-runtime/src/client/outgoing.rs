@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use turbopump_core::rocketmq::wire::command::SendMessageRequestHeaderV2;
 use turbopump_core::rocketmq::wire::header::request_code;
 use turbopump_core::rocketmq::wire::identity::UniqueKey;
-use turbopump_core::rocketmq::wire::message::{BatchEntry, Compression, SysFlag};
+use turbopump_core::rocketmq::wire::message::{BatchEntry, Compression, SysFlag, Transaction};
 use turbopump_core::rocketmq::wire::names::is_sendable;
 use turbopump_core::rocketmq::wire::properties::{keys, write_property};
 use turbopump_core::time::Now;
@@ -218,13 +218,15 @@ impl Workshop<'_> {
             written.map_err(SendErrorKind::Property)?;
         }
         check_properties(text.as_str().len())?;
+        let is_half = properties.iter().any(|(name, _)| *name == keys::TRAN_MSG);
+        let transaction = if is_half { Transaction::Prepared } else { Transaction::None };
         let packed = self.pack(body, packing);
         let compression = packed.as_ref().map(|_| packing.compression);
         Ok(Outgoing {
             topic,
             code: request_code::SEND_MESSAGE_V2,
             properties: text,
-            flag: SysFlag::default().with_compression(compression),
+            flag: SysFlag::default().with_compression(compression).with_transaction(transaction),
             user_flag: message.user_flag(),
             body: packed.unwrap_or(OutgoingBody::Borrowed(body)),
             target,

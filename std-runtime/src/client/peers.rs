@@ -4,30 +4,39 @@ use core::future::poll_fn;
 use core::task::{Poll, Waker};
 use core::time::Duration;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::ToString;
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 
 use turbopump_core::pool::{ClassLayout, Layout};
-use turbopump_core::rocketmq::client::Health;
-use turbopump_core::rocketmq::wire::header::ExtSource;
+use turbopump_core::rocketmq::client::{Health, HealthState};
+use turbopump_core::rocketmq::wire::header::{ExtSource, FLAG_ONEWAY, request_code, response_code};
+
+use turbopump_core::time::Instant as CoreInstant;
 
 use super::config::{AddressMapper, ClientConfig};
 use super::error::ConnectError;
+use super::groups::Groups;
+use super::health::PeerHealth;
 use super::planted::{Planted, PlantedBug};
+use super::transaction::answer_check;
 use crate::backend::{Backend, Endpoint};
+use crate::end::End;
 use crate::memory::BufferPool;
 use crate::net::{ConnectionPool, PoolSettings, RequestLinkConfig};
 #[cfg(feature = "acl")]
 use crate::rocketmq::User;
 use crate::rocketmq::{Answer, AskError, RemotingLink};
+use crate::tasks::kinds;
 
 /// Everybody that was ever asked for.
 pub(super) struct Peers<B: Backend> {
+    groups: Arc<Groups>,
     backend: B,
     settings: PoolSettings,
     planted: Planted,
@@ -40,7 +49,10 @@ pub(super) struct Peers<B: Backend> {
 
 /// A broker, or a name server.
 pub(super) struct Peer<B: Backend> {
-    backend: B,
+    pub(super) backend: B,
+    /// Itself, for the task that listens.
+    this: Weak<Self>,
+    groups: Arc<Groups>,
     pub(super) endpoint: Endpoint,
     pool: ConnectionPool<B>,
     buffers: BufferPool,
@@ -54,6 +66,12 @@ pub(super) struct Peer<B: Backend> {
 #[derive(Default)]
 struct LinkState {
     open: Option<RemotingLink>,
+    /// Ends the task that listens to it.
+    listening: Arc<End>,
+    /// The last heartbeat over it that was answered, and what it named.
+    beaten: Option<(Instant, Arc<[Box<str>]>)>,
+    /// The last one that was not.
+    missed: Option<Instant>,
     /// Somebody is at it; the others wait.
     is_dialing: bool,
     waiting: Vec<Waker>,
@@ -75,7 +93,11 @@ pub(super) struct NoAnswer {
 }
 
 impl<B: Backend> Peers<B> {
-    pub(super) fn new(backend: &B, config: &ClientConfig) -> Result<Self, ConnectError> {
+    pub(super) fn new(
+        backend: &B,
+        config: &ClientConfig,
+        groups: &Arc<Groups>,
+    ) -> Result<Self, ConnectError> {
         let settings = PoolSettings {
             connections_max: 2,
             #[cfg(feature = "tls")]
@@ -98,6 +120,7 @@ impl<B: Backend> Peers<B> {
         let buffers = Layout::new(&classes).map(|layout| BufferPool::new(&layout));
         let buffers = buffers.unwrap_or_else(|_| BufferPool::standard());
         Ok(Self {
+            groups: Arc::clone(groups),
             backend: backend.clone(),
             settings,
             planted: Planted::of(config),
@@ -127,7 +150,9 @@ impl<B: Backend> Peers<B> {
         if let Some(peer) = peers.get(endpoint) {
             return Arc::clone(peer);
         }
-        let peer = Arc::new(Peer {
+        let peer = Arc::new_cyclic(|this| Peer {
+            this: Weak::clone(this),
+            groups: Arc::clone(&self.groups),
             backend: self.backend.clone(),
             endpoint: endpoint.clone(),
             pool: ConnectionPool::with_checked(
@@ -241,14 +266,23 @@ impl<B: Backend> Peer<B> {
             maybe_sent: false,
         };
         let link = self.link(timeout).await.map_err(|reason| failed(&reason))?.link;
-        let unsent = |error: AskError| failed(&error.to_string());
+        let told = self.tell_over(&link, code, fields, body);
+        told.map_err(|error| failed(&error.to_string()))
+    }
+
+    pub(super) fn tell_over(
+        &self,
+        link: &RemotingLink,
+        code: i32,
+        fields: &(impl ExtSource + ?Sized),
+        body: &[u8],
+    ) -> Result<(), AskError> {
         #[cfg(feature = "acl")]
         if let Some(user) = &self.user {
-            let signed = user.credentials().sign(fields, body);
-            let signed = signed.map_err(|error| unsent(error.into()))?;
-            return link.tell(code, &signed, body).map_err(unsent);
+            let signed = user.credentials().sign(fields, body)?;
+            return link.tell(code, &signed, body);
         }
-        link.tell(code, fields, body).map_err(unsent)
+        link.tell(code, fields, body)
     }
 
     /// The link, if it is open; true where it is for whoever asks to make it.
@@ -296,11 +330,78 @@ impl<B: Backend> Peer<B> {
         let config = RequestLinkConfig::default();
         let link = RemotingLink::over(&self.backend, halves, self.buffers.clone(), &config);
         let link = link.map_err(|error| error.to_string().into_boxed_str())?;
-        self.state().open = Some(link.clone());
+        let listening = Arc::default();
+        let mut state = self.state();
+        state.open = Some(link.clone());
+        let before = core::mem::replace(&mut state.listening, Arc::clone(&listening));
+        state.beaten = None;
+        drop(state);
+        before.call();
+        let (this, heard) = (Weak::clone(&self.this), link.clone());
+        kinds::CLIENT_LISTENER.spawn(&self.backend, listen(this, heard, listening));
+        // Whoever is there learns which groups there are.
+        self.groups.bell.ring();
         Ok(OpenLink { link, heard_bytes: 0 })
     }
 
+    /// What is to be seen of it.
+    pub(super) fn look(&self, is_name_server: bool, now: Instant, at: CoreInstant) -> PeerHealth {
+        let state = self.state();
+        let status = state.open.as_ref().map(RemotingLink::status);
+        let status = status.filter(|status| status.closed.is_none());
+        let age = |beaten: &(Instant, Arc<[Box<str>]>)| now.saturating_duration_since(beaten.0);
+        PeerHealth {
+            endpoint: self.endpoint.clone(),
+            is_name_server,
+            is_connected: status.is_some(),
+            in_flight: status.map_or(0, |status| status.in_flight),
+            heartbeat_age: state.beaten.as_ref().map(age),
+            is_avoided: !matches!(self.health().state(at), HealthState::Well),
+        }
+    }
+
+    /// Whether there is a connection.
+    pub(super) fn is_connected(&self) -> bool {
+        self.state().open.as_ref().is_some_and(|link| link.status().closed.is_none())
+    }
+
+    /// Whether it has to hear of these groups.
+    pub(super) fn is_beat_due(
+        &self,
+        now: Instant,
+        every: Duration,
+        names: &Arc<[Box<str>]>,
+    ) -> bool {
+        let state = self.state();
+        // Not again at once where it has just failed.
+        let rests = state.missed.is_some_and(|at| now < at + every.min(RESTS_MAX));
+        match &state.beaten {
+            None => !rests,
+            Some((at, known)) => !rests && (now >= *at + every || **known != **names),
+        }
+    }
+
+    /// When its next heartbeat is due; none where there is no connection.
+    pub(super) fn next_beat(&self, every: Duration) -> Option<Instant> {
+        let state = self.state();
+        let missed = state.missed.map(|at| at + every.min(RESTS_MAX));
+        state.beaten.as_ref().map(|(at, _)| *at + every).or(missed)
+    }
+
+    pub(super) fn note_beat(&self, at: Instant, names: Arc<[Box<str>]>) {
+        let mut state = self.state();
+        (state.beaten, state.missed) = (Some((at, names)), None);
+    }
+
+    pub(super) fn note_missed(&self, at: Instant) {
+        let mut state = self.state();
+        (state.beaten, state.missed) = (None, Some(at));
+    }
+
     async fn close(&self) {
+        let listening = Arc::clone(&self.state().listening);
+        listening.call();
+        listening.all_have_left().await;
         let open = self.state().open.take();
         if let Some(link) = open {
             if self.planted.is(PlantedBug::ConnectionLeftOpen) {
@@ -310,6 +411,34 @@ impl<B: Backend> Peer<B> {
             link.close().await;
         }
         self.pool.close().await;
+    }
+}
+
+/// After a heartbeat that failed, at most.
+const RESTS_MAX: Duration = Duration::from_secs(5);
+
+/// Hears what a peer asks, until the connection or this peer is gone.
+async fn listen<B: Backend>(this: Weak<Peer<B>>, link: RemotingLink, listening: Arc<End>) {
+    let _ticket = listening.enter();
+    while let Some(Ok(asked)) = listening.unless_over(link.unsolicited()).await {
+        let Some(peer) = this.upgrade() else { return };
+        let Ok(frame) = asked.frame() else { continue };
+        if frame.header.code == request_code::CHECK_TRANSACTION_STATE {
+            // As long as that takes: it is a function of the user's.
+            let answered = answer_check(&peer, &link, &peer.groups, &frame);
+            listening.unless_over(answered).await;
+        } else if frame.header.flag & FLAG_ONEWAY == 0 {
+            let (code, fields) =
+                (response_code::REQUEST_CODE_NOT_SUPPORTED, &[] as &[(&str, &str)]);
+            // It is not asked for again where that is lost.
+            let _ = link.answer(&frame.header, code, fields, b"");
+        }
+    }
+}
+
+impl<B: Backend> Drop for Peer<B> {
+    fn drop(&mut self) {
+        self.state().listening.call();
     }
 }
 

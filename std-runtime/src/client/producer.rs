@@ -232,6 +232,22 @@ impl<B: Backend> Producer<B> {
         outcome
     }
 
+    /// A message by itself, with properties that only the client sets.
+    pub(super) async fn send_half(
+        &self,
+        message: &mut OutgoingMessage,
+        properties: &[(&str, &str)],
+    ) -> Result<SendReceipt, SendError> {
+        let core = &self.core;
+        core.hooks.before(&core.group, message);
+        let bytes = core.check(message)?;
+        let deadline = core.deadline();
+        let _permit = core.permit(message.topic(), 1, bytes, deadline).await?;
+        let outcome = core.send_single(message, Target::Any, deadline, properties).await;
+        core.hooks.after(&core.group, message, &outcome);
+        outcome
+    }
+
     /// Refuses what no broker would take; else how the message goes on, and its bytes.
     fn prepare(
         &self,

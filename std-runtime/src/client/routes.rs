@@ -105,6 +105,26 @@ impl<B: Backend> Routes<B> {
         &self.name_servers
     }
 
+    /// How many there are, and since when the oldest is believed.
+    pub(super) fn ages(&self) -> (usize, Option<Instant>) {
+        let routes = self.by_topic();
+        (routes.len(), routes.values().map(|route| route.fetched).min())
+    }
+
+    /// All brokers of all routes; some of them more than once.
+    pub(super) fn brokers(&self) -> Vec<Arc<Peer<B>>> {
+        let routes = self.by_topic();
+        let brokers = routes.values().flat_map(|route| &route.brokers);
+        brokers.map(|broker| Arc::clone(&broker.peer)).collect()
+    }
+
+    /// A broker of a topic's route.
+    pub(super) fn broker(&self, topic: &str, name: &str) -> Option<Arc<Peer<B>>> {
+        let routes = self.by_topic();
+        let broker = routes.get(topic)?.brokers.iter().find(|broker| *broker.name == *name);
+        broker.map(|broker| Arc::clone(&broker.peer))
+    }
+
     /// Something went wrong there: it is asked for again before it is used the next time.
     pub(super) fn doubt(&self, topic: &str) {
         if let Some(route) = self.by_topic().get(topic) {

@@ -59,8 +59,10 @@ impl<B: Backend> Core<B> {
         // As many as can be under way, and one for each batch that is put together.
         let texts = inner.config.in_flight_messages_max.clamp(1, TEXTS_MAX);
         let texts = ObjectPool::new(texts, || String::with_capacity(TEXT_BYTES), String::clear);
+        let wire_group: Box<str> = inner.wire_name(group).into();
+        inner.groups.join(&wire_group);
         Self {
-            wire_group: inner.wire_name(group).into(),
+            wire_group,
             group: group.into(),
             hooks: Hooks::of(&config, inner.backend.random_seed()),
             config,
@@ -339,6 +341,12 @@ fn no_queue(target: Target<'_>) -> Box<str> {
         )
         .into(),
         _ => NO_QUEUE.into(),
+    }
+}
+
+impl<B: Backend> Drop for Core<B> {
+    fn drop(&mut self) {
+        self.inner.groups.leave(&self.wire_group);
     }
 }
 

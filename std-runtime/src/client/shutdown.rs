@@ -96,6 +96,9 @@ impl<B: Backend> Inner<B> {
         let after = self.budget.usage();
         self.closing.is_over.store(true, Ordering::SeqCst);
         if in_time {
+            if let Some(until) = self.clock.system_instant(until) {
+                self.unregister(until).await;
+            }
             self.peers.close().await;
         } else {
             // Whatever is still asked ends with its connection.

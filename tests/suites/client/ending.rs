@@ -17,6 +17,7 @@ turbopump_tests::on_every_runtime![
     hooks_see_each_message_before_and_after,
     traces_are_passed_on_or_begun,
     names_are_put_into_the_namespace,
+    health_says_what_there_is,
 ];
 
 async fn shutdown_sends_what_waits_and_says_so<B: Backend>(backend: B) {
@@ -144,4 +145,26 @@ async fn names_are_put_into_the_namespace<B: Backend>(backend: B) {
         let entry = sends(&broker).remove(0);
         assert_eq!((field(&entry, "a"), field(&entry, "b")), ("shop%group", "shop%Orders"));
     }
+}
+
+async fn health_says_what_there_is<B: Backend>(backend: B) {
+    let mut settings = turbopump::runtime::broker::BrokerConfig::default();
+    settings.name_server = Some(([127, 0, 0, 1], 0).into());
+    let broker = turbopump::runtime::broker::EmbeddedBroker::start(backend.clone(), settings);
+    let broker = broker.await.unwrap();
+    let client = Client::start(backend.clone(), config(&broker)).await.unwrap();
+    let before = client.health();
+    assert!(!before.is_ready() && before.routes == 0, "no broker is known: {before:?}");
+    assert!(before.peers[0].is_name_server && before.peers[0].is_connected);
+    let producer = client.producer("group");
+    producer.send(Message::new("Orders", "x")).await.unwrap();
+    while !client.health().is_ready() {
+        backend.sleep_until(std::time::Instant::now() + Duration::from_millis(1)).await;
+    }
+    let health = client.health();
+    let peer = health.peers.iter().find(|peer| !peer.is_name_server).unwrap();
+    assert_eq!(peer.endpoint.port(), broker.address().port());
+    assert!(peer.is_connected && !peer.is_avoided && health.routes == 1);
+    client.close().await;
+    assert!(!client.health().is_ready() && client.health().is_closing);
 }

@@ -81,7 +81,8 @@ async fn u7_a_silent_name_server_and_a_silent_broker_leave_time_for_others<B: Ba
     patient.send.timeout_us = 6_000_000;
     let client = Client::start(backend, patient).await.unwrap();
     let producer = client.producer("group");
-    for _ in 0..4 {
+    // As many as there are queues, so that it is each one's turn.
+    for _ in 0..8 {
         let sent = producer.send(Message::new("Orders", "x")).await.unwrap();
         assert_eq!(&*sent.broker, "broker-b");
     }

@@ -9,6 +9,7 @@ mod ending;
 mod failures;
 mod refusals;
 mod sending;
+mod transactions;
 
 use alloc::sync::Arc;
 

@@ -1,0 +1,85 @@
+//! The producer groups of a client: what heartbeats say, and who answers for transactions.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::transaction::Checks;
+use crate::bell::Bell;
+
+/// By the name that brokers know.
+pub(super) struct Groups {
+    groups: Mutex<BTreeMap<Box<str>, Group>>,
+    /// Rung when brokers are to be told something.
+    pub(super) bell: Arc<Bell>,
+}
+
+#[derive(Default)]
+struct Group {
+    producers: usize,
+    listener: Option<Arc<dyn Checks>>,
+    /// Which listener that is.
+    number: u64,
+}
+
+impl Groups {
+    pub(super) fn new() -> Self {
+        Self { groups: Mutex::default(), bell: Arc::default() }
+    }
+
+    fn groups(&self) -> MutexGuard<'_, BTreeMap<Box<str>, Group>> {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn names(&self) -> Vec<Box<str>> {
+        self.groups().keys().cloned().collect()
+    }
+
+    /// One more producer. Brokers learn of a group that is new.
+    pub(super) fn join(&self, group: &str) {
+        let mut groups = self.groups();
+        if let Some(known) = groups.get_mut(group) {
+            known.producers += 1;
+            return;
+        }
+        groups.insert(group.into(), Group { producers: 1, ..Group::default() });
+        drop(groups);
+        self.bell.ring();
+    }
+
+    /// One less. A group without any is not named any more.
+    pub(super) fn leave(&self, group: &str) {
+        let mut groups = self.groups();
+        if let Some(known) = groups.get_mut(group) {
+            known.producers -= 1;
+            if known.producers == 0 {
+                groups.remove(group);
+            }
+        }
+    }
+
+    /// From now on this one is asked what became of transactions; returns its number.
+    pub(super) fn listen(&self, group: &str, listener: Arc<dyn Checks>) -> u64 {
+        let mut groups = self.groups();
+        let known = groups.entry(group.into()).or_default();
+        known.number += 1;
+        known.listener = Some(listener);
+        known.number
+    }
+
+    /// Nobody is asked any more, unless somebody else is by now.
+    pub(super) fn forget(&self, group: &str, number: u64) {
+        if let Some(known) = self.groups().get_mut(group)
+            && known.number == number
+        {
+            known.listener = None;
+        }
+    }
+
+    pub(super) fn listener(&self, group: &str) -> Option<Arc<dyn Checks>> {
+        self.groups().get(group)?.listener.clone()
+    }
+}

@@ -1,0 +1,142 @@
+//! Heartbeats: brokers learn which groups a client has, and the client whether brokers are there.
+//!
+//! One task for each client. It sleeps until a heartbeat is due, a group is new, or a connection
+//! was made; it ends with the client.
+
+use core::future::{Future, poll_fn};
+use core::pin::Pin;
+use core::task::Poll;
+use core::time::Duration;
+use std::time::Instant;
+
+use alloc::boxed::Box;
+use alloc::sync::{Arc, Weak};
+use alloc::vec;
+use alloc::vec::Vec;
+
+use turbopump_core::rocketmq::wire::body::{Body, HeartbeatData, List, ProducerData};
+use turbopump_core::rocketmq::wire::command::UnregisterClientRequestHeader;
+use turbopump_core::rocketmq::wire::header::request_code;
+use turbopump_core::rocketmq::wire::json::{Dialect, Text};
+
+use super::Inner;
+use super::peers::Peer;
+use crate::backend::Backend;
+use crate::bell::{Bell, Rung};
+use crate::tasks::kinds;
+
+/// A broker has to answer a heartbeat within this time.
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+
+/// Runs the task.
+pub(super) fn start<B: Backend>(inner: &Arc<Inner<B>>) {
+    let (weak, bell) = (Arc::downgrade(inner), Arc::clone(&inner.groups.bell));
+    let backend = inner.backend.clone();
+    kinds::CLIENT_KEEPER.spawn(&inner.backend, keep(weak, backend, bell));
+}
+
+async fn keep<B: Backend>(inner: Weak<Inner<B>>, backend: B, bell: Arc<Bell>) {
+    let mut at = None;
+    loop {
+        if bell.rung_or_at(&backend, at).await == Rung::Over {
+            return;
+        }
+        let Some(inner) = inner.upgrade() else { return };
+        at = inner.beat_all().await;
+    }
+}
+
+type Beating<'b> = Pin<Box<dyn Future<Output = ()> + Send + 'b>>;
+
+impl<B: Backend> Inner<B> {
+    /// Brokers that are known of.
+    pub(super) fn brokers(&self) -> Vec<Arc<Peer<B>>> {
+        let mut brokers: Vec<Arc<Peer<B>>> = Vec::new();
+        for peer in self.routes.brokers() {
+            if !brokers.iter().any(|known| Arc::ptr_eq(known, &peer)) {
+                brokers.push(peer);
+            }
+        }
+        brokers
+    }
+
+    /// Sends the heartbeats that are due, all at once; returns when the next one is.
+    async fn beat_all(&self) -> Option<Instant> {
+        let groups = self.groups.names();
+        if groups.is_empty() || self.closing.is_over() {
+            return None;
+        }
+        let body = self.heartbeat(&groups)?;
+        let (now, every) = (self.backend.now(), self.config.heartbeat_interval);
+        let names: Arc<[Box<str>]> = groups.into();
+        let brokers = self.brokers();
+        let due = brokers.iter().filter(|peer| peer.is_beat_due(now, every, &names));
+        let beats = due.map(|peer| -> Beating<'_> { Box::pin(peer.beat(&body, &names)) });
+        join(beats.collect()).await;
+        let next = brokers.iter().filter_map(|peer| peer.next_beat(every)).min();
+        // A broker that is away is asked again then, too.
+        Some(next.unwrap_or(now + every).max(self.backend.now() + Duration::from_millis(100)))
+    }
+
+    fn heartbeat(&self, groups: &[Box<str>]) -> Option<Vec<u8>> {
+        let names = groups.iter().map(|group| ProducerData { group_name: Text::plain(group) });
+        let producers: Vec<ProducerData<'_>> = names.collect();
+        let heartbeat = HeartbeatData {
+            client_id: Text::plain(&self.client_id),
+            consumer_data_set: List::default(),
+            heartbeat_fingerprint: 0,
+            producer_data_set: producers.as_slice().into(),
+            without_sub: false,
+        };
+        // Names may be written longer than they are.
+        let names_bytes: usize = groups.iter().map(|group| group.len() * 6 + 32).sum();
+        let mut body = vec![0; 512 + self.client_id.len() * 6 + names_bytes];
+        let len = heartbeat.encode(Dialect::Strict, &mut body).ok()?;
+        body.truncate(len);
+        Some(body)
+    }
+
+    /// Says farewell to brokers that there is a connection to, by `until`.
+    pub(super) async fn unregister(&self, until: Instant) {
+        let groups = self.groups.names();
+        let brokers: Vec<_> =
+            self.brokers().into_iter().filter(|peer| peer.is_connected()).collect();
+        let mut asking: Vec<Beating<'_>> = Vec::new();
+        for broker in &brokers {
+            for group in &groups {
+                asking.push(Box::pin(async move {
+                    let header = UnregisterClientRequestHeader {
+                        client_id: Text::plain(&self.client_id),
+                        producer_group: Some(Text::plain(group)),
+                        ..UnregisterClientRequestHeader::default()
+                    };
+                    let left = until.saturating_duration_since(self.backend.now());
+                    let left = left.min(ANSWER_WITHIN);
+                    // Brokers find out by themselves, later.
+                    let _ = broker.ask(request_code::UNREGISTER_CLIENT, &header, b"", left).await;
+                }));
+            }
+        }
+        join(asking).await;
+    }
+}
+
+impl<B: Backend> Peer<B> {
+    async fn beat(&self, body: &[u8], names: &Arc<[Box<str>]>) {
+        let fields: &[(&str, &str)] = &[];
+        let begin = self.backend.now();
+        match self.ask(request_code::HEART_BEAT, fields, body, ANSWER_WITHIN).await {
+            Ok(_) => self.note_beat(begin, Arc::clone(names)),
+            Err(_) => self.note_missed(begin),
+        }
+    }
+}
+
+/// Ends when all have.
+async fn join(mut futures: Vec<Beating<'_>>) {
+    poll_fn(|cx| {
+        futures.retain_mut(|future| future.as_mut().poll(cx).is_pending());
+        if futures.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
