@@ -111,6 +111,8 @@ impl<B: Backend> Peers<B> {
             ClassLayout::new(512, 4_096),
             ClassLayout::new(4_096, 1_024),
             ClassLayout::new(65_536, 256),
+            // Batches of the default size, which would take a megabyte each.
+            ClassLayout::new(160 << 10, 64),
             ClassLayout::new(1 << 20, 32),
         ]);
         if longest > 1 << 20 {

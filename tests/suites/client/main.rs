@@ -7,6 +7,7 @@ mod admin;
 mod batching;
 mod ending;
 mod failures;
+mod limits;
 mod refusals;
 mod sending;
 mod transactions;

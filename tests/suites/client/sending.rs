@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use turbopump::core::rocketmq::wire::command::PullMessageRequestHeader;
 use turbopump::core::rocketmq::wire::header::{request_code, response_code};
 use turbopump::core::rocketmq::wire::identity::java_hash;
-use turbopump::core::rocketmq::wire::message::Messages;
+use turbopump::core::rocketmq::wire::message::{Message as StoredMessage, Messages, SysFlag};
 use turbopump::runtime::backend::{Backend, SocketOptions};
 use turbopump::runtime::broker::{EmbeddedBroker, Fault, FaultAction};
 use turbopump::runtime::client::{Client, Message, SendErrorKind};
@@ -29,6 +29,32 @@ pub(crate) async fn stored<B: Backend>(
     topic: &str,
     queue: i32,
 ) -> Vec<(String, Option<String>)> {
+    pull(backend, broker, topic, queue, |message| {
+        let body = String::from_utf8_lossy(message.body).into_owned();
+        let tag = message.properties().unwrap().get("TAGS").map(str::to_owned);
+        (body, tag)
+    })
+    .await
+}
+
+/// What is in a queue, compressed or not.
+pub(crate) async fn stored_as_it_is<B: Backend>(
+    backend: &B,
+    broker: &EmbeddedBroker<B>,
+    topic: &str,
+    queue: i32,
+) -> Vec<(SysFlag, Vec<u8>)> {
+    let read = |message: &StoredMessage<'_>| (message.sys_flag, message.body.to_vec());
+    pull(backend, broker, topic, queue, read).await
+}
+
+async fn pull<B: Backend, T>(
+    backend: &B,
+    broker: &EmbeddedBroker<B>,
+    topic: &str,
+    queue: i32,
+    read: impl Fn(&StoredMessage<'_>) -> T,
+) -> Vec<T> {
     let halves = backend.dial(broker.address(), &SocketOptions::default()).await.unwrap();
     let (buffers, settings) = (BufferPool::standard(), RequestLinkConfig::default());
     let link = RemotingLink::over(backend, halves, buffers, &settings).unwrap();
@@ -50,12 +76,7 @@ pub(crate) async fn stored<B: Backend>(
         if frame.header.code != response_code::SUCCESS {
             return found;
         }
-        found.extend(Messages::new(frame.body).map(|message| {
-            let message = message.unwrap();
-            let body = String::from_utf8_lossy(message.body).into_owned();
-            let tag = message.properties().unwrap().get("TAGS").map(str::to_owned);
-            (body, tag)
-        }));
+        found.extend(Messages::new(frame.body).map(|message| read(&message.unwrap())));
     }
 }
 

@@ -84,6 +84,10 @@ const CLIENT: &[Key] = &[
         config.route_age_max = Duration::from_micros(given.us(0)?);
         Ok(())
     }),
+    key("heartbeat_interval_ms", |config, given| {
+        config.heartbeat_interval = Duration::from_micros(given.us(1)?);
+        Ok(())
+    }),
     key("name_server_timeout_ms", |config, given| {
         config.name_server_timeout = Duration::from_micros(given.us(1)?);
         Ok(())
@@ -159,6 +163,7 @@ impl ClientConfig {
     /// | `attempt_ms_max` | up to 86,400,000; 0 for no limit |
     /// | `busy_pause_ms`, `busy_pause_ms_max` | 1 to 86,400,000 |
     /// | `route_age_ms_max` | up to 86,400,000 |
+    /// | `heartbeat_interval_ms` | 1 to 86,400,000 |
     /// | `name_server_timeout_ms` | 1 to 86,400,000 |
     /// | `in_flight_messages_max` | 1 to 10,000,000 |
     /// | `in_flight_bytes_max` | 1 to 1,099,511,627,776 |

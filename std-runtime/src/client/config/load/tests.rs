@@ -36,6 +36,7 @@ attempt_ms_max = 1_500
 busy_pause_ms = 20
 busy_pause_ms_max = 250
 route_age_ms_max = 10_000
+heartbeat_interval_ms = 9_000
 name_server_timeout_ms = 300
 in_flight_messages_max = 500
 in_flight_bytes_max = 65_536
@@ -53,6 +54,7 @@ fn every_key_sets_what_it_says() {
     assert_eq!(policy.attempt_us_max, 1_500_000);
     assert_eq!((policy.busy_pause_us, policy.busy_pause_us_max), (20_000, 250_000));
     assert_eq!(config.route_age_max, Duration::from_secs(10));
+    assert_eq!(config.heartbeat_interval, Duration::from_secs(9));
     assert_eq!(config.name_server_timeout, Duration::from_millis(300));
     assert_eq!((config.message_bytes_max, config.compress_from_bytes), (1 << 20, 1_024));
     assert_eq!((config.in_flight_messages_max, config.in_flight_bytes_max), (500, 65_536));
