@@ -40,10 +40,16 @@ func main() {
 		if !runAll(words[1], options["only"]) {
 			os.Exit(1)
 		}
+	case len(words) == 4 && words[0] == "readback":
+		_, why := guarded(func() struct{} { readback(words[1], words[2], words[3]); return struct{}{} })
+		if why != "" {
+			fmt.Println("FAILED", why)
+			os.Exit(1)
+		}
 	case len(words) == 3 && words[0] == "load":
 		load(words[1], words[2], options)
 	default:
-		fmt.Fprintln(os.Stderr, "scenarios NAMESRV | list | load WORKLOAD NAMESRV")
+		fmt.Fprintln(os.Stderr, "scenarios NAMESRV | list | load WORKLOAD NAMESRV | readback NAMESRV TOPIC FILE")
 		os.Exit(2)
 	}
 }
