@@ -15,6 +15,7 @@
 //! | `sending` | attempts, until a broker has taken it |
 //! | `lanes`, `completion` | automatic batching, and how each message's outcome is told |
 //! | `budget` | how much may be under way |
+//! | `rules` | when somebody should look after a client (feature `monitor`) |
 //! | `hooks`, `send_stats` | who sees messages go, and what is counted |
 //! | `receipt`, `error` | where a message went, or why it was not sent |
 //! | `shutdown` | the end, in order |
@@ -57,6 +58,8 @@ mod planted;
 mod producer;
 mod receipt;
 mod routes;
+#[cfg(feature = "monitor")]
+mod rules;
 mod send_stats;
 mod sending;
 mod settings;
@@ -109,6 +112,8 @@ pub use outgoing::MessageQueue;
 pub use planted::PlantedBug;
 pub use producer::{Producer, TrySendError};
 pub use receipt::{BatchReceipt, SendReceipt, SendStatus};
+#[cfg(feature = "monitor")]
+pub use rules::alert_rules;
 pub use send_stats::{ProducerStats, TopicSends};
 pub use settings::{Batching, ProducerConfig};
 pub use shutdown::ShutdownReport;

@@ -20,7 +20,7 @@ use super::message::{Message, OutgoingMessage};
 use super::outgoing::{MessageQueue, Target};
 use super::planted::PlantedBug;
 use super::receipt::{BatchReceipt, SendReceipt};
-use super::routes::NoRoute;
+use super::routes::{NoRoute, Route};
 use super::send_stats::ProducerStats;
 use super::sending::{Core, place_of_key};
 use super::settings::ProducerConfig;
@@ -136,9 +136,9 @@ impl<B: Backend> Producer<B> {
         if self.lanes.is_none() {
             return self.send_alone(message, Target::Key(sharding_key)).await;
         }
-        let queues = self.queues(message.topic()).await?;
-        let place = place_of_key(sharding_key, queues.len());
-        let queue = place.and_then(|place| queues.get(place)).cloned();
+        let route = self.route(message.topic()).await?;
+        let place = place_of_key(sharding_key, route.queues.len());
+        let queue = place.and_then(|place| route.message_queue(place));
         self.send_for(message, queue).await
     }
 
@@ -173,18 +173,17 @@ impl<B: Backend> Producer<B> {
     ///
     /// Dropping the future changes nothing.
     pub async fn queues(&self, topic: &str) -> Result<Vec<MessageQueue>, SendError> {
+        let route = self.route(topic).await?;
+        Ok((0..route.queues.len()).filter_map(|place| route.message_queue(place)).collect())
+    }
+
+    async fn route(&self, topic: &str) -> Result<Arc<Route<B>>, SendError> {
         let wire_topic = self.core.inner.wire_name(topic);
         let route = self.core.inner.route(&wire_topic, self.core.deadline()).await;
-        let no_route = |reason: NoRoute| {
+        route.map_err(|reason: NoRoute| {
             let reason = reason.into_text().into();
             SendError::refused(topic, SendErrorKind::NoRoute { reason })
-        };
-        let route = route.map_err(no_route)?;
-        let queue = |(place, queue): &(usize, i32)| {
-            let broker = Arc::clone(&route.brokers.get(*place)?.name);
-            Some(MessageQueue { broker, queue: *queue })
-        };
-        Ok(route.queues.iter().filter_map(queue).collect())
+        })
     }
 
     async fn send_for(

@@ -21,6 +21,7 @@ use turbopump_core::time::{Clock, Instant};
 
 use super::Inner;
 use super::error::ConnectError;
+use super::outgoing::MessageQueue;
 use super::peers::Peer;
 use crate::backend::{Backend, Endpoint};
 
@@ -55,6 +56,13 @@ impl<B: Backend> Route<B> {
     fn is_due(&self, now: Instant) -> bool {
         let has_passed = |us: &AtomicU64| us.load(Ordering::Relaxed) <= now.as_us();
         has_passed(&self.fresh_until_us) && has_passed(&self.quiet_until_us)
+    }
+
+    /// The queue at a place.
+    pub(super) fn message_queue(&self, place: usize) -> Option<MessageQueue> {
+        let (broker, queue) = self.queues.get(place)?;
+        let broker = Arc::clone(&self.brokers.get(*broker)?.name);
+        Some(MessageQueue { broker, queue: *queue })
     }
 
     pub(super) fn turns(&self) -> MutexGuard<'_, RoundRobin> {
