@@ -1,22 +1,27 @@
 //! Brokers and name servers that are busy, silent, gone, and back.
 
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use turbopump::core::rocketmq::client::BusyKind;
 use turbopump::runtime::backend::Backend;
 use turbopump::runtime::broker::name_server::NameServerConfig;
 use turbopump::runtime::broker::{
-    BrokerConfig, EmbeddedBroker, EmbeddedNameServer, Fault, FaultAction,
+    BrokerConfig, EmbeddedBroker, EmbeddedNameServer, Fault, FaultAction, StoreConfig,
 };
-use turbopump::runtime::client::{Client, ClientConfig, Message, SendErrorKind};
+use turbopump::runtime::client::{
+    Batching, Client, ClientConfig, Message, ProducerConfig, SendErrorKind,
+};
 
+use crate::sending::stored;
 use crate::{config, sends, start};
 
 turbopump_tests::on_every_runtime![
     u3_busy_brokers_are_asked_again_and_then_named,
     u7_a_silent_name_server_and_a_silent_broker_leave_time_for_others,
     u8_a_broker_that_was_killed_is_found_again,
+    u8_twenty_kills_under_load_lose_nothing,
     u9_messages_are_sent_while_all_name_servers_are_away,
     an_id_stays_the_same_however_often_a_message_is_sent,
 ];
@@ -106,6 +111,54 @@ async fn u8_a_broker_that_was_killed_is_found_again<B: Backend>(backend: B) {
         producer.send(Message::new("Orders", "x")).await.unwrap();
         assert_eq!(broker.stats().counts.messages_sent, 1);
     }
+}
+
+/// Killed under load, with all that it has on disk, and started again: what was acknowledged is
+/// where its receipt says, and each message is sent within its own time, without anybody's doing.
+async fn u8_twenty_kills_under_load_lose_nothing<B: Backend>(backend: B) {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::SeqCst);
+    let folder = format!("turbopump-client-kills-{}-{number}", std::process::id());
+    let folder = std::env::temp_dir().join(folder);
+    let mut settings = BrokerConfig::default();
+    settings.store = Some(StoreConfig::new(&folder));
+    let mut broker = EmbeddedBroker::start(backend.clone(), settings.clone()).await.unwrap();
+    settings.listen = broker.address();
+    settings.name_server = Some(broker.name_server_address());
+    let mut patient = config(&broker);
+    // Two heartbeat intervals, as they are by default.
+    patient.send.timeout_us = 60_000_000;
+    let client = Client::start(backend.clone(), patient).await.unwrap();
+    let mut together = ProducerConfig::default();
+    together.batching = Some(Batching::default());
+    let producers = [client.producer("alone"), client.producer_with("together", together).unwrap()];
+    let mut waiting = Vec::new();
+    for round in 0..20 {
+        for message in 0..60 {
+            let body = format!("{round} {message}");
+            let message = Message::new("Orders", body.clone());
+            let submitted = producers[round % 2].submit(message).await.unwrap();
+            waiting.push((body, submitted));
+        }
+        // In the middle of it.
+        broker.kill().await;
+        broker = EmbeddedBroker::start(backend.clone(), settings.clone()).await.unwrap();
+    }
+    let mut acknowledged = Vec::new();
+    for (body, submitted) in waiting {
+        acknowledged.push((body, submitted.await.unwrap()));
+    }
+    let mut queues = Vec::new();
+    for queue in 0..8 {
+        queues.push(stored(&backend, &broker, "Orders", queue).await);
+    }
+    for (body, receipt) in &acknowledged {
+        let found = &queues[receipt.queue as usize][receipt.offset as usize];
+        assert_eq!(&found.0, body, "{receipt:?}");
+    }
+    client.close().await;
+    broker.shutdown().await;
+    std::fs::remove_dir_all(folder).unwrap();
 }
 
 async fn u9_messages_are_sent_while_all_name_servers_are_away<B: Backend>(backend: B) {
