@@ -205,6 +205,7 @@ pub(crate) mod kinds {
         BROKER_LISTENER "broker_listener",
         #[cfg(feature = "broker")]
         BROKER_REGISTRAR "broker_registrar",
+        CLIENT_HEARTBEAT "client_heartbeat",
         CLIENT_KEEPER "client_keeper",
         CLIENT_LISTENER "client_listener",
         CONNECTION_DIAL "connection_dial",

@@ -20,9 +20,9 @@ pub(super) struct Groups {
 #[derive(Default)]
 struct Group {
     producers: usize,
-    listener: Option<Arc<dyn Checks>>,
-    /// Which listener that is.
-    number: u64,
+    /// The newest is asked; the others are when it is gone.
+    listeners: Vec<(u64, Arc<dyn Checks>)>,
+    next: u64,
 }
 
 impl Groups {
@@ -65,21 +65,20 @@ impl Groups {
     pub(super) fn listen(&self, group: &str, listener: Arc<dyn Checks>) -> u64 {
         let mut groups = self.groups();
         let known = groups.entry(group.into()).or_default();
-        known.number += 1;
-        known.listener = Some(listener);
-        known.number
+        let number = known.next;
+        known.next += 1;
+        known.listeners.push((number, listener));
+        number
     }
 
-    /// Nobody is asked any more, unless somebody else is by now.
+    /// This one is not asked any more.
     pub(super) fn forget(&self, group: &str, number: u64) {
-        if let Some(known) = self.groups().get_mut(group)
-            && known.number == number
-        {
-            known.listener = None;
+        if let Some(known) = self.groups().get_mut(group) {
+            known.listeners.retain(|(other, _)| *other != number);
         }
     }
 
     pub(super) fn listener(&self, group: &str) -> Option<Arc<dyn Checks>> {
-        self.groups().get(group)?.listener.clone()
+        self.groups().get(group)?.listeners.last().map(|(_, listener)| Arc::clone(listener))
     }
 }

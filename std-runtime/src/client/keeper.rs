@@ -16,7 +16,7 @@ use alloc::vec::Vec;
 
 use turbopump_core::rocketmq::wire::body::{Body, HeartbeatData, List, ProducerData};
 use turbopump_core::rocketmq::wire::command::UnregisterClientRequestHeader;
-use turbopump_core::rocketmq::wire::header::request_code;
+use turbopump_core::rocketmq::wire::header::{request_code, response_code};
 use turbopump_core::rocketmq::wire::json::{Dialect, Text};
 
 use super::Inner;
@@ -27,6 +27,8 @@ use crate::tasks::kinds;
 
 /// A broker has to answer a heartbeat within this time.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+/// However often they are sent.
+const ANSWER_WITHIN_LEAST: Duration = Duration::from_secs(1);
 
 /// Runs the task.
 pub(super) fn start<B: Backend>(inner: &Arc<Inner<B>>) {
@@ -42,7 +44,7 @@ async fn keep<B: Backend>(inner: Weak<Inner<B>>, backend: B, bell: Arc<Bell>) {
             return;
         }
         let Some(inner) = inner.upgrade() else { return };
-        at = inner.beat_all().await;
+        at = inner.beat_all();
     }
 }
 
@@ -60,19 +62,28 @@ impl<B: Backend> Inner<B> {
         brokers
     }
 
-    /// Sends the heartbeats that are due, all at once; returns when the next one is.
-    async fn beat_all(&self) -> Option<Instant> {
+    /// Sends the heartbeats that are due, each by a task of its own, so that a broker that is silent
+    /// holds up nobody; returns when the next one is due. None are while there is no producer.
+    fn beat_all(&self) -> Option<Instant> {
         let groups = self.groups.names();
         if groups.is_empty() || self.closing.is_over() {
             return None;
         }
         let body = self.heartbeat(&groups)?;
         let (now, every) = (self.backend.now(), self.config.heartbeat_interval);
-        let names: Arc<[Box<str>]> = groups.into();
+        let (names, body): (Arc<[Box<str>]>, Arc<[u8]>) = (groups.into(), body.into());
+        let within = ANSWER_WITHIN.min(every.max(ANSWER_WITHIN_LEAST));
         let brokers = self.brokers();
-        let due = brokers.iter().filter(|peer| peer.is_beat_due(now, every, &names));
-        let beats = due.map(|peer| -> Beating<'_> { Box::pin(peer.beat(&body, &names)) });
-        join(beats.collect()).await;
+        for peer in brokers.iter().filter(|peer| peer.begin_beat(now, every, &names)) {
+            let (peer, body, names) = (Arc::clone(peer), Arc::clone(&body), Arc::clone(&names));
+            let bell = Arc::clone(&self.groups.bell);
+            kinds::CLIENT_HEARTBEAT.spawn(&self.backend, async move {
+                peer.beat(&body, names, within).await;
+                drop(peer);
+                // The next one is due at another time now.
+                bell.ring();
+            });
+        }
         let next = brokers.iter().filter_map(|peer| peer.next_beat(every)).min();
         // A broker that is away is asked again then, too.
         Some(next.unwrap_or(now + every).max(self.backend.now() + Duration::from_millis(100)))
@@ -122,13 +133,15 @@ impl<B: Backend> Inner<B> {
 }
 
 impl<B: Backend> Peer<B> {
-    async fn beat(&self, body: &[u8], names: &Arc<[Box<str>]>) {
+    async fn beat(&self, body: &[u8], names: Arc<[Box<str>]>, within: Duration) {
         let fields: &[(&str, &str)] = &[];
         let begin = self.backend.now();
-        match self.ask(request_code::HEART_BEAT, fields, body, ANSWER_WITHIN).await {
-            Ok(_) => self.note_beat(begin, Arc::clone(names)),
-            Err(_) => self.note_missed(begin),
-        }
+        let asked = self.ask(request_code::HEART_BEAT, fields, body, within).await;
+        let is_welcome = asked.is_ok_and(|answer| {
+            answer.frame().is_ok_and(|frame| frame.header.code == response_code::SUCCESS)
+        });
+        // A broker that refuses it has not noted the groups.
+        if is_welcome { self.note_beat(begin, names) } else { self.note_missed(begin) }
     }
 }
 

@@ -33,6 +33,7 @@ use crate::net::{ConnectionPool, PoolSettings, RequestLinkConfig};
 use crate::rocketmq::User;
 use crate::rocketmq::{Answer, AskError, RemotingLink};
 use crate::tasks::kinds;
+use crate::within::within;
 
 /// Everybody that was ever asked for.
 pub(super) struct Peers<B: Backend> {
@@ -72,6 +73,8 @@ struct LinkState {
     beaten: Option<(Instant, Arc<[Box<str>]>)>,
     /// The last one that was not.
     missed: Option<Instant>,
+    /// One is under way.
+    is_beating: bool,
     /// Somebody is at it; the others wait.
     is_dialing: bool,
     waiting: Vec<Waker>,
@@ -319,7 +322,7 @@ impl<B: Backend> Peer<B> {
         }
         let until = self.backend.now() + timeout;
         let ready = poll_fn(|cx| self.poll_link(Some(cx.waker())));
-        match crate::within::within(&self.backend, until, ready).await {
+        match within(&self.backend, until, ready).await {
             None => return Err("no connection in time".into()),
             Some(Some(open)) => return Ok(open),
             Some(None) => {}
@@ -367,37 +370,43 @@ impl<B: Backend> Peer<B> {
         self.state().open.as_ref().is_some_and(|link| link.status().closed.is_none())
     }
 
-    /// Whether it has to hear of these groups.
-    pub(super) fn is_beat_due(
+    /// Whether it has to hear of these groups, and does not at this moment: then it will.
+    pub(super) fn begin_beat(
         &self,
         now: Instant,
         every: Duration,
         names: &Arc<[Box<str>]>,
     ) -> bool {
-        let state = self.state();
+        let mut state = self.state();
         // Not again at once where it has just failed.
         let rests = state.missed.is_some_and(|at| now < at + every.min(RESTS_MAX));
-        match &state.beaten {
-            None => !rests,
-            Some((at, known)) => !rests && (now >= *at + every || **known != **names),
-        }
+        let is_due = match &state.beaten {
+            None => true,
+            Some((at, known)) => now >= *at + every || **known != **names,
+        };
+        let begins = is_due && !rests && !state.is_beating;
+        state.is_beating |= begins;
+        begins
     }
 
     /// When its next heartbeat is due; none where there is no connection.
     pub(super) fn next_beat(&self, every: Duration) -> Option<Instant> {
         let state = self.state();
+        if state.is_beating {
+            return None;
+        }
         let missed = state.missed.map(|at| at + every.min(RESTS_MAX));
         state.beaten.as_ref().map(|(at, _)| *at + every).or(missed)
     }
 
     pub(super) fn note_beat(&self, at: Instant, names: Arc<[Box<str>]>) {
         let mut state = self.state();
-        (state.beaten, state.missed) = (Some((at, names)), None);
+        (state.beaten, state.missed, state.is_beating) = (Some((at, names)), None, false);
     }
 
     pub(super) fn note_missed(&self, at: Instant) {
         let mut state = self.state();
-        (state.beaten, state.missed) = (None, Some(at));
+        (state.beaten, state.missed, state.is_beating) = (None, Some(at), false);
     }
 
     async fn close(&self) {
@@ -419,6 +428,9 @@ impl<B: Backend> Peer<B> {
 /// After a heartbeat that failed, at most.
 const RESTS_MAX: Duration = Duration::from_secs(5);
 
+/// How long what became of a transaction may be looked up; others wait meanwhile.
+const CHECK_WITHIN: Duration = Duration::from_secs(10);
+
 /// Hears what a peer asks, until the connection or this peer is gone.
 async fn listen<B: Backend>(this: Weak<Peer<B>>, link: RemotingLink, listening: Arc<End>) {
     let _ticket = listening.enter();
@@ -426,9 +438,10 @@ async fn listen<B: Backend>(this: Weak<Peer<B>>, link: RemotingLink, listening: 
         let Some(peer) = this.upgrade() else { return };
         let Ok(frame) = asked.frame() else { continue };
         if frame.header.code == request_code::CHECK_TRANSACTION_STATE {
-            // As long as that takes: it is a function of the user's.
+            // It is a function of the user's. What takes too long is asked again.
             let answered = answer_check(&peer, &link, &peer.groups, &frame);
-            listening.unless_over(answered).await;
+            let until = peer.backend.now() + CHECK_WITHIN;
+            listening.unless_over(within(&peer.backend, until, answered)).await;
         } else if frame.header.flag & FLAG_ONEWAY == 0 {
             let (code, fields) =
                 (response_code::REQUEST_CODE_NOT_SUPPORTED, &[] as &[(&str, &str)]);

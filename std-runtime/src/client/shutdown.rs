@@ -95,6 +95,7 @@ impl<B: Backend> Inner<B> {
         };
         let after = self.budget.usage();
         self.closing.is_over.store(true, Ordering::SeqCst);
+        self.groups.bell.end();
         if in_time {
             if let Some(until) = self.clock.system_instant(until) {
                 self.unregister(until).await;

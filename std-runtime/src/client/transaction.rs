@@ -192,7 +192,8 @@ impl<B: Backend, L: TransactionListener> TransactionProducer<B, L> {
         let properties = [(keys::TRAN_MSG, "true"), (keys::PRODUCER_GROUP, group)];
         let half = self.producer.send_half(&mut message, &properties).await?;
         let state = match half.status {
-            SendStatus::Ok => caught(self.listener.execute(&message, &half)).await,
+            // The call itself may panic, too.
+            SendStatus::Ok => caught(async { self.listener.execute(&message, &half).await }).await,
             // It may be lost.
             _ => TransactionState::Rollback,
         };
@@ -256,7 +257,7 @@ pub(super) async fn answer_check<B: Backend>(
         message_id: message_id.into(),
         properties: properties.as_str().into(),
     };
-    let state = caught(listener.check(&half)).await;
+    let state = caught(async { listener.check(&half).await }).await;
     let header = EndTransactionRequestHeader {
         topic: Some(Text::plain(stored.topic)),
         producer_group: Text::plain(group),

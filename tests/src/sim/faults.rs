@@ -40,17 +40,8 @@ impl FaultKind {
         Self::LostAnswer,
     ];
 
-    /// Those that happen at a moment.
-    pub const STRIKES: [Self; 8] = [
-        Self::Stall,
-        Self::Reset,
-        Self::HalfOpen,
-        Self::RefusedDial,
-        Self::Partition,
-        Self::Restart,
-        Self::Busy,
-        Self::LostAnswer,
-    ];
+    /// Those that happen at a moment: all but the first two.
+    pub const STRIKES: &'static [Self] = Self::ALL.split_at(2).1;
 }
 
 /// How often each kind has hit somebody.

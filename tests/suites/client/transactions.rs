@@ -19,6 +19,8 @@ turbopump_tests::on_every_runtime![
     u22_transactions_are_seen_once_they_are_committed,
     u22_unknown_ones_are_asked_about_until_somebody_knows,
     a_half_message_is_never_delayed,
+    a_refused_heartbeat_is_none,
+    listeners_that_panic_or_go_leave_the_others_alone,
 ];
 
 async fn until<B: Backend>(backend: &B, mut is_so: impl FnMut() -> bool) {
@@ -164,6 +166,70 @@ async fn u22_unknown_ones_are_asked_about_until_somebody_knows<B: Backend>(backe
         assert_eq!(asked.get_property("origin"), Some("here"));
         assert_eq!(asked.message_id, sent.half.message_id.to_string());
     }
+}
+
+async fn a_refused_heartbeat_is_none<B: Backend>(backend: B) {
+    let broker = start(&backend).await;
+    let refuse = FaultAction::Refuse { code: 16, remark: "no permission".into() };
+    broker.inject(Fault::new(refuse).of_code(34));
+    let mut settings = config(&broker);
+    settings.heartbeat_interval = Duration::from_millis(50);
+    let client = Client::start(backend.clone(), settings).await.unwrap();
+    let producer = client.producer("group");
+    producer.send(Message::new("Orders", "x")).await.unwrap();
+    let mut beats = 0;
+    until(&backend, || {
+        beats += asked(&broker, 34).len();
+        beats > 2
+    })
+    .await;
+    let ages = client.health().peers.into_iter().filter_map(|peer| peer.heartbeat_age);
+    assert_eq!(ages.count(), 0);
+    broker.clear_faults();
+    until(&backend, || client.health().is_ready()).await;
+}
+
+/// Panics before there is a future.
+struct Panics;
+
+#[allow(clippy::manual_async_fn, reason = "the call itself is to panic")]
+impl TransactionListener for Panics {
+    fn execute(
+        &self,
+        _: &Message,
+        _: &SendReceipt,
+    ) -> impl Future<Output = TransactionState> + Send {
+        assert!(std::env::args().count() == 0, "on purpose");
+        async { TransactionState::Commit }
+    }
+
+    fn check(&self, _: &HalfMessage) -> impl Future<Output = TransactionState> + Send {
+        assert!(std::env::args().count() == 0, "on purpose");
+        async { TransactionState::Commit }
+    }
+}
+
+async fn listeners_that_panic_or_go_leave_the_others_alone<B: Backend>(backend: B) {
+    let broker = one_queue(&backend).await;
+    let client = Client::start(backend.clone(), config(&broker)).await.unwrap();
+    let patient = accounts(Some(TransactionState::Unknown));
+    *patient.later.lock().unwrap() = Some(TransactionState::Commit);
+    let first = client.transaction_producer("group", patient);
+    let second = client.transaction_producer("group", Panics);
+    let sent = second.send_in_transaction(Message::new("Orders", "x")).await.unwrap();
+    assert_eq!(sent.state, TransactionState::Unknown);
+    // Asked a few times, the panicking one says nothing of use; then it is gone.
+    for _ in 0..100 {
+        broker.advance_clock(Duration::from_secs(1));
+        backend.sleep_until(std::time::Instant::now()).await;
+    }
+    drop(second);
+    until(&backend, || {
+        broker.advance_clock(Duration::from_secs(1));
+        patient.checked.lock().unwrap().len() > 0
+    })
+    .await;
+    drop(first);
 }
 
 async fn a_half_message_is_never_delayed<B: Backend>(backend: B) {
