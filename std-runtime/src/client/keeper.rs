@@ -62,8 +62,8 @@ impl<B: Backend> Inner<B> {
         brokers
     }
 
-    /// Sends the heartbeats that are due, each by a task of its own, so that a broker that is silent
-    /// holds up nobody; returns when the next one is due. None are while there is no producer.
+    /// Sends the heartbeats that are due, each by a task of its own, so that a silent broker
+    /// holds up nobody; returns when the next one is due. None is while there is no producer.
     fn beat_all(&self) -> Option<Instant> {
         let groups = self.groups.names();
         if groups.is_empty() || self.closing.is_over() {

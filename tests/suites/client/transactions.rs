@@ -226,7 +226,7 @@ async fn listeners_that_panic_or_go_leave_the_others_alone<B: Backend>(backend: 
     drop(second);
     until(&backend, || {
         broker.advance_clock(Duration::from_secs(1));
-        patient.checked.lock().unwrap().len() > 0
+        !patient.checked.lock().unwrap().is_empty()
     })
     .await;
     drop(first);
