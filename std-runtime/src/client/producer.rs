@@ -112,7 +112,7 @@ impl<B: Backend> Producer<B> {
         &self,
         message: impl Into<OutgoingMessage>,
     ) -> Result<SendReceipt, SendError> {
-        self.send_for(message.into(), None).await
+        self.send_for(message.into(), None, self.core.deadline()).await
     }
 
     /// As [`send`](Self::send), always to the same queue for the same key, as long as the topic has
@@ -136,10 +136,12 @@ impl<B: Backend> Producer<B> {
         if self.lanes.is_none() {
             return self.send_alone(message, Target::Key(sharding_key)).await;
         }
-        let route = self.route(message.topic()).await?;
+        // Looking for the route counts.
+        let deadline = self.core.deadline();
+        let route = self.route(message.topic(), deadline).await?;
         let place = place_of_key(sharding_key, route.queues.len());
         let queue = place.and_then(|place| route.message_queue(place));
-        self.send_for(message, queue).await
+        self.send_for(message, queue, deadline).await
     }
 
     /// As [`send`](Self::send), to one queue and no other.
@@ -160,7 +162,7 @@ impl<B: Backend> Producer<B> {
         if self.lanes.is_none() {
             return self.send_alone(message, Target::Queue(queue)).await;
         }
-        self.send_for(message, Some(queue.clone())).await
+        self.send_for(message, Some(queue.clone()), self.core.deadline()).await
     }
 
     /// The queues of a topic that may be written to, in the order in which keys choose among them.
@@ -173,13 +175,13 @@ impl<B: Backend> Producer<B> {
     ///
     /// Dropping the future changes nothing.
     pub async fn queues(&self, topic: &str) -> Result<Vec<MessageQueue>, SendError> {
-        let route = self.route(topic).await?;
+        let route = self.route(topic, self.core.deadline()).await?;
         Ok((0..route.queues.len()).filter_map(|place| route.message_queue(place)).collect())
     }
 
-    async fn route(&self, topic: &str) -> Result<Arc<Route<B>>, SendError> {
+    async fn route(&self, topic: &str, deadline: Instant) -> Result<Arc<Route<B>>, SendError> {
         let wire_topic = self.core.inner.wire_name(topic);
-        let route = self.core.inner.route(&wire_topic, self.core.deadline()).await;
+        let route = self.core.inner.route(&wire_topic, deadline).await;
         route.map_err(|reason: NoRoute| {
             let reason = reason.into_text().into();
             SendError::refused(topic, SendErrorKind::NoRoute { reason })
@@ -190,10 +192,10 @@ impl<B: Backend> Producer<B> {
         &self,
         mut message: OutgoingMessage,
         queue: Option<MessageQueue>,
+        deadline: Instant,
     ) -> Result<SendReceipt, SendError> {
         let core = &self.core;
         let (way, bytes) = self.prepare(&mut message, queue.as_ref())?;
-        let deadline = core.deadline();
         let permit = core.permit(message.topic(), 1, bytes, deadline).await?;
         match way {
             Way::Lane(lane) => {
