@@ -4,7 +4,8 @@ use std::net::TcpListener;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use turbopump::core::rocketmq::client::BusyKind;
+use turbopump::core::rocketmq::client::{BusyKind, Health, Preference, RoundRobin};
+use turbopump::core::time::Instant as Moment;
 use turbopump::runtime::backend::Backend;
 use turbopump::runtime::broker::name_server::NameServerConfig;
 use turbopump::runtime::broker::{
@@ -21,6 +22,7 @@ turbopump_tests::on_every_runtime![
     u3_busy_brokers_are_asked_again_and_then_named,
     u7_a_silent_name_server_and_a_silent_broker_leave_time_for_others,
     u8_a_broker_that_was_killed_is_found_again,
+    u8_a_thousand_producers_share_one_connection,
     u8_twenty_kills_under_load_lose_nothing,
     u9_messages_are_sent_while_all_name_servers_are_away,
     an_id_stays_the_same_however_often_a_message_is_sent,
@@ -113,6 +115,23 @@ async fn u8_a_broker_that_was_killed_is_found_again<B: Backend>(backend: B) {
     }
 }
 
+async fn u8_a_thousand_producers_share_one_connection<B: Backend>(backend: B) {
+    let broker = start(&backend).await;
+    let client = Client::start(backend.clone(), config(&broker)).await.unwrap();
+    let before = broker.stats().counts.connections_opened;
+    let producers: Vec<_> = (0..1_000).map(|_| client.producer("group")).collect();
+    let mut waiting = Vec::new();
+    for producer in &producers {
+        waiting.push(producer.submit(Message::new("Orders", "x")).await.unwrap());
+    }
+    for acknowledgement in waiting {
+        acknowledgement.await.unwrap();
+    }
+    let counts = broker.stats().counts;
+    // The one to the name server was there before.
+    assert_eq!((counts.messages_sent, counts.connections_opened - before), (1_000, 1));
+}
+
 /// Killed under load, with all that it has on disk, and started again: what was acknowledged is
 /// where its receipt says, and each message is sent within its own time, without anybody's doing.
 async fn u8_twenty_kills_under_load_lose_nothing<B: Backend>(backend: B) {
@@ -199,4 +218,40 @@ async fn an_id_stays_the_same_however_often_a_message_is_sent<B: Backend>(backen
     for entry in &entries {
         assert!(crate::field(entry, "i").contains(&sent.message_id.to_string()));
     }
+}
+
+/// How often each of three brokers, with two queues each, is taken; the second may be slow.
+fn shares(
+    turns: &mut RoundRobin,
+    brokers: &mut [Health; 3],
+    now_ms: &mut u64,
+    is_slow: bool,
+) -> [u32; 3] {
+    let mut taken = [0; 3];
+    for _ in 0..600 {
+        let now = Moment::from_ms(*now_ms);
+        let wanted = |queue: usize| Preference::of(brokers[queue / 2].state(now), false);
+        let broker = turns.pick(6, wanted).unwrap() / 2;
+        brokers[broker].handle_sent(now);
+        let latency_us = if is_slow && broker == 1 { 2_000_000 } else { 5_000 };
+        brokers[broker].handle_answered(now.plus_us(latency_us), latency_us);
+        taken[broker] += 1;
+        *now_ms += 5;
+    }
+    taken
+}
+
+#[test]
+fn u20_a_slow_broker_leaves_and_comes_back_to_its_share() {
+    let (mut turns, mut brokers) = (RoundRobin::default(), [Health::default(); 3]);
+    let mut now_ms = 0;
+    assert_eq!(shares(&mut turns, &mut brokers, &mut now_ms, false), [200; 3]);
+    let slow = shares(&mut turns, &mut brokers, &mut now_ms, true);
+    assert!(slow[1] <= 2 && slow[0].abs_diff(slow[2]) <= 2, "{slow:?}");
+    // It is tried once its time is over, and then has its share again.
+    for _ in 0..3 {
+        shares(&mut turns, &mut brokers, &mut now_ms, false);
+    }
+    let well = shares(&mut turns, &mut brokers, &mut now_ms, false);
+    assert!(well.iter().all(|taken| (180..=220).contains(taken)), "{well:?}");
 }
