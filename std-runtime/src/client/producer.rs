@@ -3,7 +3,6 @@
 use core::fmt;
 
 use alloc::boxed::Box;
-use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -550,7 +549,6 @@ impl<B: Backend> Clone for Producer<B> {
 
 impl<B: Backend> fmt::Debug for Producer<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = format!("{:?}", self.core.group);
-        f.debug_struct("Producer").field("group", &name).finish_non_exhaustive()
+        f.debug_struct("Producer").field("group", &self.core.group).finish_non_exhaustive()
     }
 }
