@@ -217,7 +217,8 @@ impl<'s, T> Accumulator<'s, T> {
     ///
     /// It lingers for at most half of the time until then, so that there is some left to work on
     /// it; those that wait before it go with it. When no batch can be handed out because too many
-    /// are in flight, an item whose deadline passes is settled when its turn comes.
+    /// are in flight, an item whose deadline passes is settled by [`expire`](Self::expire), or else
+    /// when its turn comes.
     ///
     /// # Errors
     ///
@@ -392,6 +393,30 @@ impl<'s, T> Accumulator<'s, T> {
             at = at.min(if at_once { self.queue.first_at() } else { self.queue.due_at() });
         }
         (at != Instant::NEVER).then_some(at)
+    }
+
+    /// When to call [`expire`](Self::expire), if nothing else has happened: as long as no batch can
+    /// be handed out, items that wait may run out of time. `None` where none can.
+    ///
+    /// It may be early, as items that had less time may have gone.
+    #[must_use]
+    pub fn poll_expiry(&self) -> Option<Instant> {
+        let at = self.queue.expires_at();
+        (at != Instant::NEVER && !self.places.has_free()).then_some(at)
+    }
+
+    /// Settles what waits for its first attempt and has no time left, as [`Settled::Expired`] and
+    /// in order. Takes constant time before the time of [`poll_expiry`](Self::poll_expiry), and a
+    /// look at each item that waits thereafter.
+    pub fn expire(&mut self, now: Now, mut each: impl FnMut(T, Settled)) {
+        let Self { queue, counters, .. } = self;
+        if queue.expires_at() <= now.at && !queue.is_empty() {
+            queue.expire(now.at, |item| {
+                counters.failed.increment();
+                counters.expired.increment();
+                each(item, Settled::Expired { attempts: 0 });
+            });
+        }
     }
 
     /// Takes a batch back: settles each item of it, or keeps it for another attempt. `each` is told

@@ -250,8 +250,8 @@ impl<'s, T> Cells<'s, T> {
         notes.zip(deadlines[range].iter().copied())
     }
 
-    /// Moves an entry to a lower place, which is empty.
-    pub(super) fn move_down(&mut self, from: usize, to: usize, item: T) {
+    /// Moves an entry, whose item is this, to a place that is empty.
+    pub(super) fn move_entry(&mut self, from: usize, to: usize, item: T) {
         self.slots[to] = Slot { item: Some(item), note: self.note(from) };
         self.deadlines[to] = self.deadlines[from];
     }

@@ -38,6 +38,8 @@ pub(super) struct Queue<'s, T> {
     urgent_at: Instant,
     /// and from this one on none has a deadline.
     deadlines_to: u64,
+    /// No deadline of those that wait is before this.
+    expires_at: Instant,
     /// As many as the ring is long.
     cells: Cells<'s, T>,
 }
@@ -59,6 +61,7 @@ impl<'s, T> Queue<'s, T> {
             urgent_to: 0,
             urgent_at: Instant::NEVER,
             deadlines_to: 0,
+            expires_at: Instant::NEVER,
             cells,
         }
     }
@@ -121,6 +124,7 @@ impl<'s, T> Queue<'s, T> {
         self.push(now, item, bytes)?;
         self.cells.set_deadline(index, deadline);
         self.deadlines_to = self.pushed;
+        self.expires_at = self.expires_at.min(deadline);
         let half_us = deadline.us_since(now) / 2;
         if half_us < self.linger_us {
             self.urgent_at = self.urgent_at.min(now.plus_us(half_us));
@@ -272,6 +276,50 @@ impl<'s, T> Queue<'s, T> {
         item
     }
 
+    /// When one of those that wait may have no time left; not later than that is so.
+    pub(super) fn expires_at(&self) -> Instant {
+        self.expires_at
+    }
+
+    /// Takes out, in order, all whose deadline has passed.
+    #[cold]
+    pub(super) fn expire(&mut self, now: Instant, mut each: impl FnMut(T)) {
+        // Closes the gaps even where `each` panics.
+        let gaps = Gaps { first: self.first_note(), queue: self };
+        for number in gaps.queue.taken..gaps.queue.deadlines_to {
+            let index = gaps.queue.index(number);
+            if gaps.queue.cells.deadline(index) <= now
+                && let Some(item) = gaps.queue.cells.take(index)
+            {
+                each(item);
+            }
+        }
+    }
+
+    /// Moves those that are left towards the end, over the places of those that are gone, and
+    /// looks when the next one expires. This was the note of the first.
+    fn close_gaps(&mut self, first: Note) {
+        let marks = [self.flush_to, self.urgent_to, self.deadlines_to];
+        let mut moved = marks;
+        let (mut gone, mut gone_bytes) = (0, 0);
+        self.expires_at = Instant::NEVER;
+        for number in (self.taken..self.pushed).rev() {
+            let index = self.index(number);
+            let Some(item) = self.cells.take(index) else {
+                gone += 1;
+                gone_bytes += self.cells.note(index).bytes();
+                for (moved, mark) in moved.iter_mut().zip(marks) {
+                    *moved += u64::from(number >= mark);
+                }
+                continue;
+            };
+            self.expires_at = self.expires_at.min(self.cells.deadline(index));
+            self.cells.move_entry(index, self.index(number + gone), item);
+        }
+        [self.flush_to, self.urgent_to, self.deadlines_to] = moved;
+        self.advance(first, gone as u32, gone_bytes);
+    }
+
     /// The first `items` are gone, of which this was the first.
     fn advance(&mut self, first: Note, items: u32, bytes: u64) {
         self.taken += u64::from(items);
@@ -281,6 +329,7 @@ impl<'s, T> Queue<'s, T> {
         }
         if self.is_empty() {
             self.base = self.taken;
+            self.expires_at = Instant::NEVER;
         } else {
             self.first_at = later(self.first_at, first, self.first_note());
         }
@@ -305,6 +354,18 @@ impl<'s, T> Queue<'s, T> {
             }
         }
         urgent_at
+    }
+}
+
+/// A queue some of whose items are gone from between the others.
+struct Gaps<'q, 's, T> {
+    queue: &'q mut Queue<'s, T>,
+    first: Note,
+}
+
+impl<T> Drop for Gaps<'_, '_, T> {
+    fn drop(&mut self) {
+        self.queue.close_gaps(self.first);
     }
 }
 

@@ -241,6 +241,54 @@ fn deadlines_end_waiting_and_retrying() {
 }
 
 #[test]
+fn who_waits_behind_others_runs_out_of_time_in_time() {
+    let mut batcher = batcher(BatchConfig { ordered: true, ..small() });
+    // Around the end of the ring.
+    push(&mut batcher, at_ms(0), 0..30);
+    for first in [0, 10, 20] {
+        let batch = poll(&mut batcher, at_ms(0)).expect("ten items");
+        assert_eq!(items(&batch)[0], first);
+        settle(&mut batcher, at_ms(0), batch, |_| Outcome::Done);
+    }
+    push(&mut batcher, at_ms(0), [30]);
+    let out = poll(&mut batcher, at_ms(10)).expect("10 ms are over");
+    assert_eq!(batcher.poll_expiry(), None, "nothing waits");
+    for (item, until_ms) in [(0, 30), (1, 20), (2, 90), (3, 20), (4, 25)] {
+        let until = Instant::from_ms(until_ms);
+        batcher.push_until(at_ms(10 + u64::from(item)), item, 3, until).expect("there is room");
+        if item == 2 {
+            batcher.flush();
+        }
+    }
+    push(&mut batcher, at_ms(15), [5]);
+    assert_eq!(batcher.poll_timeout(), None, "only settling can bring a batch");
+    assert_eq!(batcher.poll_expiry(), Some(Instant::from_ms(20)));
+    let expire = |batcher: &mut Batcher, ms| {
+        let mut expired = Vec::new();
+        batcher.expire(at_ms(ms), |item, how| {
+            assert_eq!(how, Settled::Expired { attempts: 0 });
+            expired.push(item);
+        });
+        expired
+    };
+    assert_eq!(expire(&mut batcher, 19), []);
+    assert_eq!(expire(&mut batcher, 20), [1, 3], "in order");
+    assert_eq!((batcher.waiting(), batcher.room()), (4, 26));
+    assert_eq!(batcher.poll_expiry(), Some(Instant::from_ms(25)));
+    assert_eq!(expire(&mut batcher, 30), [0, 4]);
+    assert_eq!(batcher.poll_expiry(), Some(Instant::from_ms(90)));
+    settle(&mut batcher, at_ms(30), out, |_| Outcome::Done);
+    // The one that is left of those that were to go at once goes at once, the other doesn't.
+    let flushed = poll(&mut batcher, at_ms(13)).expect("was asked for");
+    assert_eq!((items(&flushed), flushed.bytes()), (Vec::from([2, 5]), 3 + 1));
+    settle(&mut batcher, at_ms(31), flushed, |_| Outcome::Done);
+    assert!(batcher.is_drained());
+    let counters = batcher.counters();
+    assert_eq!((counters.expired.get(), counters.failed.get()), (4, 4));
+    assert_eq!(counters.succeeded.get(), counters.items.get() - 4);
+}
+
+#[test]
 fn in_order_means_one_after_the_other() {
     let mut batcher = batcher(BatchConfig { ordered: true, ..small() });
     push(&mut batcher, at_ms(0), 0..20);

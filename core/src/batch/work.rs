@@ -200,7 +200,7 @@ impl<'s, T> Batch<'s, T> {
                     Settled::Expired { attempts }
                 }
                 (Mark::Retry, Some(at)) => {
-                    self.cells.move_down(index, so_far.kept as usize, item);
+                    self.cells.move_entry(index, so_far.kept as usize, item);
                     so_far.kept += 1;
                     so_far.kept_bytes += note.bytes();
                     so_far.retry_at = at;

@@ -307,17 +307,32 @@ impl<T: 'static> Engine<T> {
         Poll::Pending
     }
 
-    /// The keeper's time has come: somebody looks for a batch, if one is due.
-    pub(super) fn round(&self) {
+    /// The keeper's time has come: somebody looks for a batch, if one is due, and `settled` is told
+    /// of what has no time left while none can be handed out.
+    pub(super) fn round(&self, mut settled: impl FnMut(T, Settled)) {
+        let mut expired = Vec::new();
+        let mut senders = WakeList::default();
         let mut state = self.lock();
         let this = &mut *state;
         this.look(self.clock.now());
         this.armed = Instant::NEVER;
+        if this.accumulator.poll_expiry().is_some() {
+            this.accumulator.expire(this.now, |item, how| expired.push((item, how)));
+        }
+        for (item, _) in &expired {
+            let bytes = (self.settings.bytes_of)(item);
+            this.waiting_bytes = this.waiting_bytes.saturating_sub(bytes);
+        }
+        let is_more = !this.line.is_empty() && this.grant(&mut senders);
         let worker = if this.is_ready() { this.idle_worker() } else { None };
         let keeper = this.arm();
+        let ended = if expired.is_empty() { Vec::new() } else { this.take_watchers() };
         drop(state);
+        expired.into_iter().for_each(|(item, how)| settled(item, how));
         wake(worker);
         wake(keeper);
+        self.wake_senders(senders, is_more);
+        ended.into_iter().for_each(Waker::wake);
     }
 
     pub(super) fn stats(&self) -> BatchStats {
@@ -394,11 +409,12 @@ impl<T: 'static> State<T> {
         waker
     }
 
-    /// Has the keeper come in time. What is due already is no matter of time: an idle worker was
-    /// called for it, or all are busy and will look for themselves.
+    /// Has the keeper come in time. A batch that is due already is no matter of time: an idle
+    /// worker was called for it, or all are busy and will look for themselves.
     fn arm(&mut self) -> Option<Waker> {
-        let at = self.accumulator.poll_timeout()?;
-        if at >= self.armed || at <= self.now.at {
+        let due = self.accumulator.poll_timeout().filter(|at| *at > self.now.at);
+        let at = [due, self.accumulator.poll_expiry()].into_iter().flatten().min()?;
+        if at >= self.armed {
             return None;
         }
         self.armed = at;

@@ -78,7 +78,8 @@ impl<T: Send + 'static, B: Backend> BatchReceiver<T, B> {
         engine.lock().running = 1;
         let batch = Batch::on_heap(&engine.settings.batch);
         let desk = Desk { engine: Arc::clone(engine), batch, index: 0 };
-        kinds::BATCH_KEEPER.spawn(&backend.clone(), keep(backend, Arc::clone(engine)));
+        let keeping = keep(backend.clone(), Arc::clone(engine), |item, _| drop(item));
+        kinds::BATCH_KEEPER.spawn(&backend, keeping);
         Ok((Self { handle }, Batches { desk }))
     }
 

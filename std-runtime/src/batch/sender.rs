@@ -42,7 +42,11 @@ where
                 let working = work(Arc::clone(engine), Arc::clone(&handler), index);
                 kinds::BATCH_WORKER.spawn(&runs, working);
             }
-            kinds::BATCH_KEEPER.spawn(&runs.clone(), keep(runs, Arc::clone(engine)));
+            let telling = Arc::clone(engine);
+            let keeping = keep(runs.clone(), Arc::clone(engine), move |item, how| {
+                tell(&telling, &*handler, item, how);
+            });
+            kinds::BATCH_KEEPER.spawn(&runs, keeping);
             Ok(())
         },
     )

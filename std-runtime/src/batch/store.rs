@@ -142,7 +142,8 @@ impl<T: Send + 'static, B: Backend> BatchStore<T, B> {
                 let writer = Writer { desk, sink, policy, trouble: noted, unsynced_since: None };
                 let name = String::from("turbopump-store");
                 thread::Builder::new().name(name).spawn(|| writer.run())?;
-                kinds::BATCH_KEEPER.spawn(&runs.clone(), keep(runs, Arc::clone(engine)));
+                let keeping = keep(runs.clone(), Arc::clone(engine), |item, _| drop(item));
+                kinds::BATCH_KEEPER.spawn(&runs, keeping);
                 Ok(())
             },
         )?;

@@ -85,9 +85,13 @@ impl<T: 'static> Drop for Desk<T> {
     }
 }
 
-/// Sleeps until something is due, so that idle workers need no timers.
-pub(super) async fn keep<T, B: Backend>(backend: B, engine: Arc<Engine<T>>)
-where
+/// Sleeps until something is due, so that idle workers need no timers; `settled` is told of what
+/// has no time left while all workers are busy.
+pub(super) async fn keep<T, B: Backend>(
+    backend: B,
+    engine: Arc<Engine<T>>,
+    settled: impl Fn(T, Settled) + Send,
+) where
     T: Send + 'static,
 {
     loop {
@@ -117,6 +121,6 @@ where
             Poll::Pending
         })
         .await;
-        engine.round();
+        engine.round(&settled);
     }
 }

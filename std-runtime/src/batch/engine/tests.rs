@@ -182,7 +182,14 @@ impl World {
                 break;
             }
             self.clock.0.fetch_max(armed.as_us(), Ordering::SeqCst);
-            self.engine.round();
+            let now = Instant::from_us(self.clock.0.load(Ordering::SeqCst));
+            let settled = &mut self.settled;
+            self.engine.round(|item, how| {
+                assert_eq!(how, Settled::Expired { attempts: 0 });
+                settled[item as usize] += 1;
+            });
+            let expiry = self.engine.lock().accumulator.poll_expiry();
+            assert!(expiry.is_none_or(|at| at > now), "nobody is told too late");
             assert!(self.engine.lock().armed > armed, "it does not spin");
         }
         self.clock.0.store(to, Ordering::SeqCst);
@@ -194,6 +201,9 @@ impl World {
         let due = state.accumulator.poll_timeout();
         let now = self.clock.now().at;
         if let Some(at) = due.filter(|at| *at > now) {
+            assert!(state.armed <= at, "the keeper comes at {:?}, not at {at:?}", state.armed);
+        }
+        if let Some(at) = state.accumulator.poll_expiry() {
             assert!(state.armed <= at, "the keeper comes at {:?}, not at {at:?}", state.armed);
         }
         // Whoever was called, or has just settled a batch, will look, and call the next.
