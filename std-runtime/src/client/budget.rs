@@ -214,6 +214,11 @@ impl Budget {
         .await;
     }
 
+    /// Messages and bytes that may be under way.
+    pub(super) const fn limits(&self) -> (usize, u64) {
+        (self.messages_max, self.bytes_max)
+    }
+
     pub(super) fn usage(&self) -> Usage {
         let state = self.state();
         Usage {

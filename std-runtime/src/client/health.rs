@@ -10,6 +10,7 @@ use turbopump_core::stats::{Descriptor, Kind, Samples, Source, Unit, VisitError}
 use turbopump_core::time::Clock;
 
 use super::Inner;
+use super::peers::Peer;
 use crate::backend::{Backend, Endpoint};
 
 /// A client at one moment: a [`Source`] for the monitor, too.
@@ -119,19 +120,23 @@ impl Source for ClientHealth {
 }
 
 impl<B: Backend> Inner<B> {
+    /// Name servers, then brokers that are known of; true for the first.
+    pub(super) fn known_peers(&self) -> Vec<(Arc<Peer<B>>, bool)> {
+        let servers = self.routes.name_servers();
+        let is_server = |broker: &Arc<_>| servers.iter().any(|server| Arc::ptr_eq(server, broker));
+        let brokers = self.brokers().into_iter().filter(|broker| !is_server(broker));
+        let servers = servers.iter().map(|server| (Arc::clone(server), true));
+        servers.chain(brokers.map(|broker| (broker, false))).collect()
+    }
+
     pub(super) fn look(&self) -> ClientHealth {
         let (now, at) = (self.backend.now(), self.clock.now().at);
-        let servers = self.routes.name_servers();
-        let mut peers: Vec<PeerHealth> =
-            servers.iter().map(|peer| peer.look(true, now, at)).collect();
-        let is_server = |broker: &&Arc<_>| servers.iter().any(|server| Arc::ptr_eq(server, broker));
-        let brokers = self.brokers();
-        let others = brokers.iter().filter(|broker| !is_server(broker));
-        peers.extend(others.map(|broker| broker.look(false, now, at)));
+        let peers = self.known_peers().into_iter();
+        let peers = peers.map(|(peer, is_name_server)| peer.look(is_name_server, now, at));
         let (routes, oldest) = self.routes.ages();
         let usage = self.budget.usage();
         ClientHealth {
-            peers,
+            peers: peers.collect(),
             routes,
             route_age_max: oldest.map(|since| Duration::from_micros(at.us_since(since))),
             in_flight: usage.messages,

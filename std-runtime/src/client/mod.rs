@@ -20,6 +20,7 @@
 //! | `receipt`, `error` | where a message went, or why it was not sent |
 //! | `shutdown` | the end, in order |
 //! | `groups`, `keeper` | what brokers are told of the client, and when |
+//! | `counts` | what is counted about connections, heartbeats and routes |
 //! | `health` | what is to be seen of all this from outside |
 //! | `transaction` | messages that are seen once what they are about is done |
 //! | `planted` | bugs on purpose, for the simulation |
@@ -44,6 +45,7 @@ mod admin;
 mod budget;
 mod completion;
 mod config;
+mod counts;
 mod error;
 mod groups;
 mod health;
@@ -102,6 +104,7 @@ pub use completion::Acknowledgement;
 pub use config::{AddressMapper, ClientConfig};
 #[cfg(feature = "config")]
 pub use config::{ConfigError, ConfigErrorKind};
+pub use counts::{ClientStats, Closed, PeerCounts, PeerStats};
 pub use error::{ConnectError, SendError, SendErrorKind};
 pub use health::{ClientHealth, PeerHealth};
 pub use hooks::SendHook;
@@ -250,6 +253,14 @@ impl<B: Backend> Client<B> {
     #[must_use]
     pub fn health(&self) -> ClientHealth {
         self.inner.look()
+    }
+
+    /// What was counted about its connections, heartbeats and routes, and how they are at this
+    /// moment: a source for the monitor. What producers count is told by their
+    /// [`stats`](Producer::stats).
+    #[must_use]
+    pub fn stats(&self) -> ClientStats {
+        self.inner.stats()
     }
 
     /// What its buffers are used for, which is all memory that grows with what is under way: a

@@ -13,6 +13,7 @@ use alloc::string::ToString;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 
+use turbopump_core::link::RequestCounters;
 use turbopump_core::pool::{ClassLayout, Layout};
 use turbopump_core::rocketmq::client::{Health, HealthState};
 use turbopump_core::rocketmq::wire::header::{ExtSource, FLAG_ONEWAY, request_code, response_code};
@@ -20,6 +21,7 @@ use turbopump_core::rocketmq::wire::header::{ExtSource, FLAG_ONEWAY, request_cod
 use turbopump_core::time::Instant as CoreInstant;
 
 use super::config::{AddressMapper, ClientConfig};
+use super::counts::{Asked, Closed, Past, PeerCounts};
 use super::error::ConnectError;
 use super::groups::Groups;
 use super::health::PeerHealth;
@@ -46,6 +48,8 @@ pub(super) struct Peers<B: Backend> {
     user: Option<User>,
     pub(super) buffers: BufferPool,
     by_endpoint: Mutex<BTreeMap<Endpoint, Arc<Peer<B>>>>,
+    /// What those have counted whom nobody needs any more.
+    past: Mutex<Past>,
 }
 
 /// A broker, or a name server.
@@ -78,6 +82,10 @@ struct LinkState {
     /// Somebody is at it; the others wait.
     is_dialing: bool,
     waiting: Vec<Waker>,
+    /// What was counted, without the link that is open.
+    past: Past,
+    /// How the last question for a route came out.
+    asked: Option<Asked>,
 }
 
 /// A link to ask over.
@@ -134,6 +142,7 @@ impl<B: Backend> Peers<B> {
             user: config.user.clone(),
             buffers,
             by_endpoint: Mutex::default(),
+            past: Mutex::default(),
         })
     }
 
@@ -178,7 +187,18 @@ impl<B: Backend> Peers<B> {
 
     /// Lets go of everybody whom `is_needed` does not name.
     pub(super) fn retain(&self, is_needed: impl Fn(&Arc<Peer<B>>) -> bool) {
-        self.by_endpoint().retain(|_, peer| is_needed(peer));
+        self.by_endpoint().retain(|_, peer| {
+            let keeps = is_needed(peer);
+            if !keeps {
+                let past = peer.end_counting();
+                self.past.lock().unwrap_or_else(PoisonError::into_inner).merge(&past);
+            }
+            keeps
+        });
+    }
+
+    pub(super) fn past(&self) -> Past {
+        self.past.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) async fn close(&self) {
@@ -253,7 +273,12 @@ impl<B: Backend> Peer<B> {
 
     /// Another connection is made when one is needed; what is asked over this one fails.
     fn give_up(&self, link: &RemotingLink) {
-        let taken = self.state().open.take_if(|open| open.is_same_as(link));
+        let mut state = self.state();
+        let taken = state.open.take_if(|open| open.is_same_as(link));
+        if taken.is_some() {
+            state.past.retire(link.counters(), Closed::Silent);
+        }
+        drop(state);
         drop(taken);
         link.abort();
     }
@@ -300,7 +325,11 @@ impl<B: Backend> Peer<B> {
                 let (link, heard_bytes) = (link.clone(), status.bytes_in);
                 return Poll::Ready(Some(OpenLink { link, heard_bytes }));
             }
+            let reason = status.closed.map_or(Closed::Failed, Closed::of);
             let closed = state.open.take();
+            if let Some(link) = &closed {
+                state.past.retire(link.counters(), reason);
+            }
             drop(state);
             drop(closed);
             state = self.state();
@@ -331,6 +360,9 @@ impl<B: Backend> Peer<B> {
         let _dialing = Dialing(self);
         let left = until.saturating_duration_since(self.backend.now());
         let connection = self.pool.get_within(left).await;
+        if connection.is_err() {
+            self.state().past.counts.dials_failed += 1;
+        }
         let halves = connection.map_err(|error| error.to_string().into_boxed_str())?.split();
         let config = RequestLinkConfig::default();
         let link = RemotingLink::over(&self.backend, halves, self.buffers.clone(), &config);
@@ -338,6 +370,7 @@ impl<B: Backend> Peer<B> {
         let listening = Arc::default();
         let mut state = self.state();
         state.open = Some(link.clone());
+        state.past.counts.opened += 1;
         let before = core::mem::replace(&mut state.listening, Arc::clone(&listening));
         state.beaten = None;
         drop(state);
@@ -363,6 +396,38 @@ impl<B: Backend> Peer<B> {
             heartbeat_age: state.beaten.as_ref().map(age),
             is_avoided: !matches!(self.health().state(at), HealthState::Well),
         }
+    }
+
+    /// What was counted, and whether a question for a route was answered the last time; requests
+    /// are added to those of others.
+    pub(super) fn count(&self, requests: &mut RequestCounters) -> (PeerCounts, Option<bool>) {
+        let state = self.state();
+        let mut counts = state.past.counts;
+        requests.merge(&state.past.requests);
+        if let Some(link) = &state.open {
+            requests.merge(&link.counters());
+            if let Some(reason) = link.status().closed {
+                counts.count_closed(Closed::of(reason));
+            }
+        }
+        (counts, state.asked.map(|how| how != Asked::Failed))
+    }
+
+    /// What was counted until nobody needed it.
+    fn end_counting(&self) -> Past {
+        let state = self.state();
+        let mut past = state.past.clone();
+        if let Some(link) = &state.open {
+            let reason = link.status().closed.map_or(Closed::Unused, Closed::of);
+            past.retire(link.counters(), reason);
+        }
+        past
+    }
+
+    pub(super) fn note_asked(&self, how: Asked) {
+        let mut state = self.state();
+        state.asked = Some(how);
+        state.past.counts.count_asked(how);
     }
 
     /// Whether there is a connection.
@@ -402,11 +467,13 @@ impl<B: Backend> Peer<B> {
     pub(super) fn note_beat(&self, at: Instant, names: Arc<[Box<str>]>) {
         let mut state = self.state();
         (state.beaten, state.missed, state.is_beating) = (Some((at, names)), None, false);
+        state.past.counts.heartbeats_taken += 1;
     }
 
     pub(super) fn note_missed(&self, at: Instant) {
         let mut state = self.state();
         (state.beaten, state.missed, state.is_beating) = (None, Some(at), false);
+        state.past.counts.heartbeats_failed += 1;
     }
 
     async fn close(&self) {
@@ -420,6 +487,8 @@ impl<B: Backend> Peer<B> {
                 return;
             }
             link.close().await;
+            // While it was being closed it was nobody's.
+            self.state().past.retire(link.counters(), Closed::Shutdown);
         }
         self.pool.close().await;
     }

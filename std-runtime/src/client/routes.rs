@@ -20,6 +20,7 @@ use turbopump_core::rocketmq::wire::header::{request_code, response_code};
 use turbopump_core::time::{Clock, Instant};
 
 use super::Inner;
+use super::counts::Asked;
 use super::error::ConnectError;
 use super::outgoing::MessageQueue;
 use super::peers::Peer;
@@ -220,7 +221,13 @@ impl<B: Backend> Inner<B> {
             }
             let is_last = turn + 1 == name_servers.len();
             let timeout = if is_last { left } else { left.min(self.config.name_server_timeout) };
-            match self.ask_for_route(server, topic, queues_max, timeout).await {
+            let asked = self.ask_for_route(server, topic, queues_max, timeout).await;
+            server.note_asked(match &asked {
+                Ok(Said::Route(_)) => Asked::Known,
+                Ok(Said::Unknown) => Asked::Unknown,
+                Err(_) => Asked::Failed,
+            });
+            match asked {
                 Ok(said) => {
                     self.routes.current.store(index, Ordering::Relaxed);
                     return Ok(said);

@@ -142,13 +142,24 @@ static IN_FLIGHT_BYTES: Descriptor = descriptor!(
     "Bytes of the messages of the client that are under way.",
     Unit::BYTES
 );
+static IN_FLIGHT_MAX: Descriptor = descriptor!(
+    Kind::Gauge,
+    "turbopump_send_in_flight_limit_messages",
+    "Messages of the client that may be under way."
+);
+static IN_FLIGHT_BYTES_MAX: Descriptor = descriptor!(
+    Kind::Gauge,
+    "turbopump_send_in_flight_limit_bytes",
+    "Bytes of messages of the client that may be under way.",
+    Unit::BYTES
+);
 static WAITING: Descriptor = descriptor!(
     Kind::Gauge,
     "turbopump_send_waiting_senders",
     "Senders of the client that wait for room."
 );
 static TOPIC_FAMILIES: [&Descriptor; 4] = [&MESSAGES, &BYTES, &REFUSED, &DURATION];
-static FAMILIES: [&Descriptor; 9] = [
+static FAMILIES: [&Descriptor; 11] = [
     &MESSAGES,
     &BYTES,
     &REFUSED,
@@ -157,6 +168,8 @@ static FAMILIES: [&Descriptor; 9] = [
     &BUSY,
     &IN_FLIGHT,
     &IN_FLIGHT_BYTES,
+    &IN_FLIGHT_MAX,
+    &IN_FLIGHT_BYTES_MAX,
     &WAITING,
 ];
 
@@ -231,6 +244,7 @@ impl SendStats {
             failed: self.failed.each_ref().map(read),
             busy: self.busy.each_ref().map(read),
             usage: budget.usage(),
+            limits: budget.limits(),
         }
     }
 }
@@ -242,6 +256,7 @@ pub struct ProducerStats {
     failed: [u64; FAILURES.len()],
     busy: [u64; BusyKind::ALL.len()],
     usage: Usage,
+    limits: (usize, u64),
 }
 
 impl ProducerStats {
@@ -291,6 +306,8 @@ impl Source for ProducerStats {
         }
         samples.gauge(&IN_FLIGHT, &[], self.usage.messages)?;
         samples.gauge(&IN_FLIGHT_BYTES, &[], self.usage.bytes)?;
+        samples.gauge(&IN_FLIGHT_MAX, &[], self.limits.0)?;
+        samples.gauge(&IN_FLIGHT_BYTES_MAX, &[], self.limits.1)?;
         samples.gauge(&WAITING, &[], self.usage.waiting)
     }
 }

@@ -18,6 +18,7 @@ pub use connection::{
     Network, NetworkConfig, NetworkError, Phase, PoolConfig, PoolSettings, PoolStatus, ReadHalf,
     WriteHalf,
 };
+pub(crate) use connection::{CLOSED, DIAL_FAILURES, OPENED};
 pub use link::{BackendClock, Locked, spawn_link};
 pub use request::{Body, Request, RequestError, RequestLink, RequestLinkConfig, RequestStatus};
 pub use stream::{OpenError, Stream, StreamLink, StreamLinkConfig, StreamReader, StreamWriter};

@@ -11,6 +11,7 @@ mod limits;
 mod refusals;
 mod sending;
 mod transactions;
+mod watching;
 
 use alloc::sync::Arc;
 

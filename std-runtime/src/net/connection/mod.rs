@@ -38,4 +38,5 @@ pub use network::{Network, NetworkConfig, NetworkError, PoolConfig};
 pub use pool::ConnectionPool;
 pub use settings::{CompressionSettings, InvalidSettings, PoolSettings};
 pub use split::{ConnectionReader, ConnectionWriter};
+pub(crate) use status::{CLOSED, DIAL_FAILURES, OPENED};
 pub use status::{IoCounts, PoolStatus};

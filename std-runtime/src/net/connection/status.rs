@@ -88,14 +88,14 @@ static WAITS: Descriptor =
     descriptor!(Kind::Counter, "turbopump_pool_waits_total", "Checkouts that had to wait.");
 static TIMEOUTS: Descriptor =
     descriptor!(Kind::Counter, "turbopump_pool_timeouts_total", "Time-outs, by phase.");
-static OPENED: Descriptor =
+pub(crate) static OPENED: Descriptor =
     descriptor!(Kind::Counter, "turbopump_connections_opened_total", "Connections opened.");
-static DIAL_FAILURES: Descriptor = descriptor!(
+pub(crate) static DIAL_FAILURES: Descriptor = descriptor!(
     Kind::Counter,
     "turbopump_connections_failed_total",
     "Attempts to open a connection that failed."
 );
-static CLOSED: Descriptor = descriptor!(
+pub(crate) static CLOSED: Descriptor = descriptor!(
     Kind::Counter,
     "turbopump_connections_closed_total",
     "Connections closed, by reason."
