@@ -13,6 +13,7 @@ mod produce;
 mod report;
 mod switch;
 mod topic;
+mod watch;
 
 use std::process::ExitCode;
 

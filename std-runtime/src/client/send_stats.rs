@@ -3,7 +3,7 @@
 use turbopump_core::descriptor;
 use turbopump_core::rocketmq::client::{BusyKind, Failure};
 use turbopump_core::stats::{
-    Counter, Descriptor, DurationHistogram, Kind, Samples, Source, Unit, VisitError,
+    Counter, Descriptor, DurationHistogram, ItemsHistogram, Kind, Samples, Source, Unit, VisitError,
 };
 
 use alloc::sync::Arc;
@@ -54,6 +54,7 @@ pub struct TopicSends {
     bytes: Counter,
     refused: Counter,
     duration_us: DurationHistogram,
+    batch_messages: ItemsHistogram,
 }
 
 impl Default for TopicSends {
@@ -63,6 +64,7 @@ impl Default for TopicSends {
             bytes: Counter::new(),
             refused: Counter::new(),
             duration_us: DurationHistogram::durations_us(),
+            batch_messages: ItemsHistogram::items(),
         }
     }
 }
@@ -97,8 +99,19 @@ impl TopicSends {
     pub const fn duration_us(&self) -> &DurationHistogram {
         &self.duration_us
     }
+
+    /// How many messages requests had.
+    #[must_use]
+    pub const fn batch_messages(&self) -> &ItemsHistogram {
+        &self.batch_messages
+    }
 }
 
+static BATCH: Descriptor = descriptor!(
+    Kind::Histogram,
+    "turbopump_send_batch_messages",
+    "Messages of one request, whatever became of them."
+);
 static MESSAGES: Descriptor = descriptor!(
     Kind::Counter,
     "turbopump_send_messages_total",
@@ -158,12 +171,13 @@ static WAITING: Descriptor = descriptor!(
     "turbopump_send_waiting_senders",
     "Senders of the client that wait for room."
 );
-static TOPIC_FAMILIES: [&Descriptor; 4] = [&MESSAGES, &BYTES, &REFUSED, &DURATION];
-static FAMILIES: [&Descriptor; 11] = [
+static TOPIC_FAMILIES: [&Descriptor; 5] = [&MESSAGES, &BYTES, &REFUSED, &DURATION, &BATCH];
+static FAMILIES: [&Descriptor; 12] = [
     &MESSAGES,
     &BYTES,
     &REFUSED,
     &DURATION,
+    &BATCH,
     &FAILED_ATTEMPTS,
     &BUSY,
     &IN_FLIGHT,
@@ -184,7 +198,8 @@ impl Source for TopicSends {
         }
         samples.counter(&BYTES, &[], self.bytes)?;
         samples.counter(&REFUSED, &[], self.refused)?;
-        samples.histogram(&DURATION, &[], &self.duration_us)
+        samples.histogram(&DURATION, &[], &self.duration_us)?;
+        samples.histogram(&BATCH, &[], &self.batch_messages)
     }
 }
 
@@ -212,6 +227,7 @@ impl SendStats {
                 sends.bytes.add(outgoing.body.len() as u64);
             }
             sends.duration_us.observe(us);
+            sends.batch_messages.observe(outgoing.messages as u64);
         });
     }
 

@@ -1,7 +1,7 @@
 """Checks a demo's monitor with other people's programs: Prometheus scrapes it, evaluates the
 shipped rules and must know every series that rules and dashboard ask for, with exact counts after a
-known workload; InfluxDB must return the exported points; a webhook must hear of an outage; the
-dashboard is looked at in Chromium.
+known workload, beside a producer that is watched; InfluxDB must return the exported points; a
+webhook must hear of an outage; the dashboards are looked at in Chromium.
 
     python3 tests/peers/monitor/check.py PROGRAM [tokio|smol ...]
 """
@@ -87,15 +87,16 @@ class Notices(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def prometheus(folder, port, target):
-    """The command, for a configuration that scrapes `target` each second."""
+def prometheus(folder, port, *targets):
+    """The command, for a configuration that scrapes `targets` each second."""
+    listed = ", ".join(f"'127.0.0.1:{target}'" for target in targets)
     config = folder / "prometheus.yml"
     config.write_text(
         f"global: {{scrape_interval: 1s, evaluation_interval: 1s}}\n"
         f"rule_files: ['{RULES}']\n"
         f"scrape_configs:\n"
         f"  - job_name: turbopump\n"
-        f"    static_configs: [{{targets: ['127.0.0.1:{target}']}}]\n"
+        f"    static_configs: [{{targets: [{listed}]}}]\n"
     )
     return [
         "prometheus",
@@ -164,16 +165,41 @@ def check_events(port):
             raise SystemExit(f"no event {what!r}: {events}")
 
 
+@contextlib.contextmanager
+def producing(program, backend, folder, monitor):
+    """A producer that is watched, with a broker of its own, at a pace that disturbs nobody."""
+    name_server, lines = f"127.0.0.1:{free_port()}", folder / "lines"
+    lines.write_text("a line\n" * 100_000)
+    broker = [program, "broker", "--namesrv", name_server, "--listen", f"127.0.0.1:{free_port()}"]
+    produce = [
+        program, "produce", str(lines), "--backend", backend, "--topic", "watched",
+        "--namesrv", name_server, "--rate", "50", "--monitor", f"127.0.0.1:{monitor}",
+    ]
+    host, port = name_server.split(":")
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with running(broker, **quiet):
+
+        def listens():
+            socket.create_connection((host, int(port))).close()
+            return True
+
+        until("the broker listens", listens)
+        with running(produce, **quiet):
+            yield
+
+
 def check(program, backend, folder):
     monitor, scraper, store, debug = free_port(), free_port(), free_port(), free_port()
+    producer = free_port()
     hook = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Notices)
     threading.Thread(target=hook.serve_forever, daemon=True).start()
     Notices.seen.clear()
     influx_url = f"http://127.0.0.1:{store}"
     summary = folder / "summary.json"
     with (
-        running(prometheus(folder, scraper, monitor), stderr=subprocess.DEVNULL),
+        running(prometheus(folder, scraper, monitor, producer), stderr=subprocess.DEVNULL),
         running(influxd(folder, store), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL),
+        producing(program, backend, folder, producer),
     ):
         until("influxd answers", lambda: urllib.request.urlopen(f"{influx_url}/ping").status == 204)
         create = urllib.parse.urlencode({"q": "CREATE DATABASE demo"}).encode()
@@ -212,8 +238,13 @@ def check(program, backend, folder):
             stored = 'turbopump_broker_messages'
             until(f"{stored} is {MESSAGES}", lambda: (value(stored) or 0) >= MESSAGES)
 
+            watched = 'turbopump_send_messages_total{result="ok",topic="watched"}'
+            until(f"{watched} grows", lambda: (value(watched) or 0) > 50)
+            until("a heartbeat", lambda: value("turbopump_heartbeat_age_seconds") is not None)
+
             known = set(json.loads(get(f"{api}/label/__name__/values"))["data"])
             check_page(f"http://127.0.0.1:{monitor}/metrics")
+            check_page(f"http://127.0.0.1:{producer}/metrics")
             elsewhere = {name for name, runtime in ONLY_ON.items() if runtime != backend}
             missing = sorted(asked_for() - elsewhere - known)
             if missing:
@@ -241,8 +272,9 @@ def check(program, backend, folder):
             check_events(debug)
             if shutil.which("node"):
                 pictures = os.environ.get("PICTURES", str(folder / "pictures"))
-                look = ["node", "look.mjs", f"http://127.0.0.1:{monitor}/", f"{pictures}/{backend}"]
-                subprocess.run(look, cwd=LOOK, check=True)
+                for port, name in ((monitor, backend), (producer, f"{backend}-producer")):
+                    look = ["node", "look.mjs", f"http://127.0.0.1:{port}/", f"{pictures}/{name}"]
+                    subprocess.run(look, cwd=LOOK, check=True)
             else:
                 raise SystemExit("node is missing: run .ci/peers-install")
         if demo.returncode != 0:

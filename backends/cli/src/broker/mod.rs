@@ -23,6 +23,7 @@ use crate::switch::{Switch, stop_at_ctrl_c};
 pub(crate) use arguments::{BrokerArguments, NamesrvArguments};
 pub(crate) use namesrv::run as run_namesrv;
 pub(crate) use security::users;
+pub(crate) use watching::run as run_monitor;
 
 /// How often it is looked for something worth knowing.
 const NOTICES_EVERY: Duration = Duration::from_millis(500);

@@ -54,7 +54,8 @@ pub(crate) async fn start_namesrv<B: Backend>(
     run(backend, arguments.backend, address, sources, config, default_rules()).await.map(Some)
 }
 
-async fn run<B: Backend>(
+/// Starts a monitor of these sources, which says alerts on standard error.
+pub(crate) async fn run<B: Backend>(
     backend: B,
     runtime: BackendName,
     address: SocketAddr,

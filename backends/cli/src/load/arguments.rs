@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use crate::arguments::BackendName;
+use crate::arguments::{AddressOrOff, BackendName};
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct LoadArguments {
@@ -42,6 +42,10 @@ pub(crate) struct LoadArguments {
     /// The runtime.
     #[arg(long, value_enum, default_value_t = BackendName::Tokio)]
     pub(crate) backend: BackendName,
+    /// Where the monitor listens while messages are sent, `HOST:PORT` (port 0: any that is free),
+    /// or `off`.
+    #[arg(long, value_name = "ADDR", default_value = "off")]
+    pub(crate) monitor: AddressOrOff,
     /// Prints one JSON object instead of the summary.
     #[arg(long)]
     pub(crate) json: bool,

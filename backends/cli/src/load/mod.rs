@@ -24,6 +24,7 @@ use crate::allocations;
 use crate::arguments::BackendName;
 use crate::exit::Ended;
 use crate::switch::{Switch, stop_at_ctrl_c};
+use crate::watch;
 
 pub(crate) use arguments::{LoadArguments, Way};
 
@@ -116,6 +117,9 @@ async fn load<B: Backend>(
         settings.batching = Some(batching);
     }
     let producer = client.producer_with("turbopump-load", settings)?;
+    let runtime = arguments.backend;
+    let monitor = watch::start(backend.clone(), runtime, arguments.monitor.0, &client, &producer);
+    let monitor = monitor.await.map_err(|error| error.to_string())?;
     let body = Bytes::from(vec![b'x'; arguments.bytes as usize]);
     let first = Message::new(arguments.topic.clone(), body.clone());
     producer.send(first).await.map_err(|error| error.to_string())?;
@@ -144,6 +148,7 @@ async fn load<B: Backend>(
     let elapsed = begin.elapsed();
     let (cpu_after, allocated) = (cpu_seconds(), allocations::count() - allocated);
     client.close().await;
+    monitor.stop().await;
     let mut summary = load.summary(elapsed);
     let per_message = |value: f64| value / (summary.sent.max(1) as f64);
     let cpu = cpu.zip(cpu_after).map(|(before, after)| per_message(after - before) * 1e6);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::arguments::AddressOrOff;
 use crate::client::ClientArguments;
 
 #[derive(Clone, Debug, Args)]
@@ -44,6 +45,10 @@ pub(crate) struct ProduceArguments {
     /// At most so many messages a second.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rate: Option<u32>,
+    /// Where the monitor listens while messages are sent, `HOST:PORT` (port 0: any that is free),
+    /// or `off`.
+    #[arg(long, value_name = "ADDR", default_value = "off")]
+    pub(crate) monitor: AddressOrOff,
     #[command(flatten)]
     pub(crate) client: ClientArguments,
 }

@@ -18,6 +18,7 @@ use turbopump::runtime::client::{Client, Message, Producer, SendError};
 use crate::arguments::BackendName;
 use crate::exit::Ended;
 use crate::switch::{Switch, stop_at_ctrl_c};
+use crate::watch;
 
 pub(crate) use arguments::ProduceArguments;
 use input::Input;
@@ -80,6 +81,8 @@ async fn produce<B: Backend>(
     let compress_from = config.compress_from_bytes;
     let client = Client::start(backend.clone(), config).await?;
     let producer = client.producer(&arguments.group);
+    let (runtime, address) = (arguments.client.backend, arguments.monitor.0);
+    let monitor = watch::start(backend.clone(), runtime, address, &client, &producer).await?;
     let mut sender = Sender {
         producer,
         arguments,
@@ -130,6 +133,7 @@ async fn produce<B: Backend>(
     }
     sender.bar.finish_and_clear();
     client.close().await;
+    monitor.stop().await;
     Ok(summary)
 }
 

@@ -7,10 +7,11 @@ use alloc::string::String;
 
 static PAGE: &str = include_str!("page.html");
 static STYLE: &str = include_str!("style.css");
-static SCRIPTS: [&str; 7] = [
+static SCRIPTS: [&str; 8] = [
     include_str!("core.js"),
     include_str!("panels/demo.js"),
     include_str!("panels/broker.js"),
+    include_str!("panels/producer.js"),
     include_str!("panels/batches.js"),
     include_str!("panels/connections.js"),
     include_str!("panels/pools.js"),
