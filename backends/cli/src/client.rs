@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use turbopump::runtime::client::ClientConfig;
+use turbopump::runtime::client::{ClientConfig, ProducerConfig};
 use turbopump::runtime::net::tls::{ClientSettings, Material, TlsClient};
 
 use crate::arguments::BackendName;
@@ -23,8 +23,8 @@ pub(crate) struct ClientArguments {
     /// 127.0.0.1:9876.
     #[arg(long, value_name = "ADDR")]
     pub(crate) namesrv: Option<String>,
-    /// Settings in TOML, in the table `[client]`. Variables of the environment, such as
-    /// `TURBOPUMP_CLIENT_NAME_SERVERS`, count more, options of the command line most.
+    /// Settings in TOML, in the tables `[client]` and `[producer]`. Variables of the environment,
+    /// such as `TURBOPUMP_CLIENT_NAME_SERVERS`, count more, options of the command line most.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Connects by TLS, and trusts the CA in this file.
@@ -47,6 +47,11 @@ pub(crate) struct ClientArguments {
 }
 
 impl ClientArguments {
+    /// What the settings say of producers.
+    pub(crate) fn producer_settings(&self) -> Result<ProducerConfig, Box<dyn Error>> {
+        Ok(ProducerConfig::load(self.config.as_deref())?)
+    }
+
     /// All settings together.
     pub(crate) fn settings(&self) -> Result<ClientConfig, Box<dyn Error>> {
         let mut config = ClientConfig::load(self.config.as_deref())?;

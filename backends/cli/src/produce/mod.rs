@@ -80,7 +80,7 @@ async fn produce<B: Backend>(
     }
     let compress_from = config.compress_from_bytes;
     let client = Client::start(backend.clone(), config).await?;
-    let producer = client.producer(&arguments.group);
+    let producer = client.producer_with(&arguments.group, arguments.client.producer_settings()?)?;
     let (runtime, address) = (arguments.client.backend, arguments.monitor.0);
     let monitor = watch::start(backend.clone(), runtime, address, &client, &producer).await?;
     let mut sender = Sender {

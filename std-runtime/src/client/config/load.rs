@@ -4,6 +4,9 @@
 //! [client]
 //! name_servers = "ns-1:9876;ns-2:9876"  # or a list of texts
 //! send_timeout_ms = 3_000
+//!
+//! [producer]
+//! batch_linger_us = 1_000
 //! ```
 //!
 //! The module decides what the keys are called and what they may be. A variable is called as the
@@ -13,6 +16,7 @@
 
 mod error;
 mod given;
+mod producer;
 
 use core::time::Duration;
 use std::ffi::OsString;
@@ -28,10 +32,12 @@ use alloc::vec::Vec;
 use toml::de::{DeTable, DeValue};
 
 use super::ClientConfig;
+use crate::client::ProducerConfig;
 #[cfg(feature = "acl")]
 use crate::rocketmq::User;
 
 use given::Given;
+use producer::{Draft, PRODUCER};
 
 pub use error::{ConfigError, ConfigErrorKind};
 
@@ -41,11 +47,23 @@ struct Key {
     /// Its value is not shown.
     is_secret: bool,
     /// Or what is allowed.
-    set: fn(&mut ClientConfig, &Given<'_>) -> Result<(), String>,
+    set: Set,
+}
+
+/// How a value is put where it belongs.
+enum Set {
+    Client(fn(&mut ClientConfig, &Given<'_>) -> Result<(), String>),
+    Producer(fn(&mut Draft, &Given<'_>) -> Result<(), String>),
+}
+
+/// What was read until now.
+struct Settings {
+    client: ClientConfig,
+    producer: Draft,
 }
 
 /// The tables of a file, and the keys of each.
-const TABLES: [(&str, &[Key]); 1] = [("client", CLIENT)];
+const TABLES: [(&str, &[Key]); 2] = [("client", CLIENT), ("producer", PRODUCER)];
 /// What variables begin with.
 const PREFIX: &str = "TURBOPUMP_";
 /// How they are called all together.
@@ -131,10 +149,10 @@ const CLIENT: &[Key] = &[
     Key {
         name: "secret_key",
         is_secret: true,
-        set: |config, given| {
+        set: Set::Client(|config, given| {
             user(config).secret_key = given.text("a text")?.into();
             Ok(())
-        },
+        }),
     },
 ];
 
@@ -142,7 +160,7 @@ const fn key(
     name: &'static str,
     set: fn(&mut ClientConfig, &Given<'_>) -> Result<(), String>,
 ) -> Key {
-    Key { name, is_secret: false, set }
+    Key { name, is_secret: false, set: Set::Client(set) }
 }
 
 #[cfg(feature = "acl")]
@@ -191,15 +209,7 @@ impl ClientConfig {
         file: Option<&Path>,
         variables: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, ConfigError> {
-        let mut config = Self::new("");
-        let mut last = ENVIRONMENT.to_owned();
-        if let Some(file) = file {
-            last = file.display().to_string();
-            config.apply_text(&last, &read(file, &last)?)?;
-        }
-        config.apply_variables(variables)?;
-        config.check_whole(&last)?;
-        Ok(config)
+        Settings::load(file, variables).map(|settings| settings.client)
     }
 
     /// The settings of a text in TOML, which errors call `name`.
@@ -223,10 +233,96 @@ impl ClientConfig {
     ///
     /// As [`load`](Self::load).
     pub fn from_toml(name: &str, text: &str) -> Result<Self, ConfigError> {
-        let mut config = Self::new("");
-        config.apply_text(name, text)?;
-        config.check_whole(name)?;
-        Ok(config)
+        Settings::from_toml(name, text).map(|settings| settings.client)
+    }
+}
+
+/// The other table of the same files.
+impl ProducerConfig {
+    /// The settings of a file, if there is one, and then those of the process' environment, which
+    /// count more; the defaults for the rest. Hooks are functions, and never in files.
+    ///
+    /// | key of `[producer]` | allowed |
+    /// | --- | --- |
+    /// | `batching` | `true` or `false`; on where another key that begins with `batch_` is given |
+    /// | `batch_messages_max` | 1 to 10,000 |
+    /// | `batch_bytes_max` | 1 to 4,194,304 |
+    /// | `batch_linger_us` | up to 3,600,000,000 |
+    /// | `batch_in_flight_max` | 1 to 64 |
+    /// | `batch_size` | `fixed`, `by_load`, `adaptive` |
+    /// | `load_high_percent`, `load_low_percent` | 0 to 100; of `by_load` |
+    /// | `load_high_messages`, `load_between_messages`, `load_low_messages` | 1 to 10,000 |
+    /// | `adaptive_messages_min`, `adaptive_messages_max` | 1 to 10,000; of `adaptive` |
+    /// | `adaptive_latency_us_max` | up to 3,600,000,000: most throughput within; 0 for balance |
+    /// | `compression` | `zlib`; `lz4` and `zstd` with their features |
+    /// | `begins_traces` | `true` or `false` |
+    ///
+    /// Variables are called `TURBOPUMP_PRODUCER_` and the key in capital letters. The whole file is
+    /// checked, what is said of the client as well.
+    ///
+    /// # Errors
+    ///
+    /// As [`ClientConfig::load`].
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        Self::load_with(file, std::env::vars_os())
+    }
+
+    /// As [`load`](Self::load), with variables that are given.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn load_with(
+        file: Option<&Path>,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, ConfigError> {
+        Settings::load(file, variables).map(|settings| settings.producer.config())
+    }
+
+    /// The settings of a text in TOML, which errors call `name`.
+    ///
+    /// ```
+    /// use turbopump_std::client::ProducerConfig;
+    ///
+    /// let text = "[producer]\nbatch_linger_us = 1_000\n";
+    /// let config = ProducerConfig::from_toml("here", text)?;
+    /// assert_eq!(config.batching.map(|batching| batching.linger_us), Some(1_000));
+    /// # Ok::<(), turbopump_std::client::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn from_toml(name: &str, text: &str) -> Result<Self, ConfigError> {
+        Settings::from_toml(name, text).map(|settings| settings.producer.config())
+    }
+}
+
+impl Settings {
+    fn new() -> Self {
+        Self { client: ClientConfig::new(""), producer: Draft::default() }
+    }
+
+    fn load(
+        file: Option<&Path>,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, ConfigError> {
+        let mut settings = Self::new();
+        let mut last = ENVIRONMENT.to_owned();
+        if let Some(file) = file {
+            last = file.display().to_string();
+            settings.apply_text(&last, &read(file, &last)?)?;
+        }
+        settings.apply_variables(variables)?;
+        settings.check_whole(&last)?;
+        Ok(settings)
+    }
+
+    fn from_toml(name: &str, text: &str) -> Result<Self, ConfigError> {
+        let mut settings = Self::new();
+        settings.apply_text(name, text)?;
+        settings.check_whole(name)?;
+        Ok(settings)
     }
 
     fn apply_text(&mut self, name: &str, text: &str) -> Result<(), ConfigError> {
@@ -288,7 +384,11 @@ impl ClientConfig {
     }
 
     fn apply(&mut self, key: &Key, path: String, given: &Given<'_>) -> Result<(), ConfigErrorKind> {
-        (key.set)(self, given).map_err(|allowed| {
+        let set = match key.set {
+            Set::Client(set) => set(&mut self.client, given),
+            Set::Producer(set) => set(&mut self.producer, given),
+        };
+        set.map_err(|allowed| {
             let value = if key.is_secret { "not that".into() } else { given.to_string() };
             ConfigErrorKind::Value { key: path, value, allowed }
         })
@@ -296,11 +396,13 @@ impl ClientConfig {
 
     /// What can only be seen in the end. Errors name the place that was read last.
     fn check_whole(&self, place: &str) -> Result<(), ConfigError> {
-        let policy = &self.send;
+        let policy = &self.client.send;
         let missing = if policy.busy_pause_us_max < policy.busy_pause_us {
             "client.busy_pause_ms_max is less than client.busy_pause_ms; raise it"
         } else if self.has_half_a_user() {
             "client.access_key and client.secret_key belong together; give both, or none"
+        } else if let Some(reason) = self.producer.contradiction() {
+            reason
         } else {
             return Ok(());
         };
@@ -310,7 +412,7 @@ impl ClientConfig {
 
     #[cfg(feature = "acl")]
     fn has_half_a_user(&self) -> bool {
-        let user = self.user.as_ref();
+        let user = self.client.user.as_ref();
         user.is_some_and(|user| user.access_key.is_empty() || user.secret_key.is_empty())
     }
 

@@ -3,7 +3,11 @@ use std::path::PathBuf;
 
 use alloc::vec;
 
+use turbopump_core::batch::{AdaptiveSize, Goal, LoadRule, SizePolicy};
+use turbopump_core::rocketmq::wire::message::Compression;
+
 use super::*;
+use crate::client::{Batching, ProducerConfig};
 
 fn variables(pairs: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
     pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()
@@ -99,8 +103,11 @@ fn errors_name_the_place_the_key_and_what_is_allowed() {
         ("[client]\nname_servers = ['a', 7]", "name_servers is a list; allowed"),
         ("[client]\nname_servers = ' '", "name_servers is \" \"; allowed is `HOST:PORT`"),
         ("[client]\ntimeout = 1", "f, line 2: client.timeout is not known; there is name_servers,"),
-        ("\n[clients]", "f, line 2: clients is not known; there is [client]"),
-        ("name_servers = 'a:1'", "f, line 1: name_servers is not known; there is [client]"),
+        ("\n[clients]", "f, line 2: clients is not known; there is [client], [producer]"),
+        (
+            "name_servers = 'a:1'",
+            "f, line 1: name_servers is not known; there is [client], [producer]",
+        ),
         ("[client", "f, line 1: is not TOML: "),
         ("[client]\nsend_timeout_ms = 1\nsend_timeout_ms = 2", "f, line 3: is not TOML: "),
         ("[client]\nbusy_pause_ms = 501", "f: client.busy_pause_ms_max is less than"),
@@ -159,4 +166,107 @@ fn authorities_are_read_at_once() {
     let text = "[client]\ntls_ca_file = '/nowhere/ca.pem'\n";
     let error = ClientConfig::from_toml("f", text).unwrap_err().to_string();
     assert!(error.contains("client.tls_ca_file is \"/nowhere/ca.pem\"; "), "{error}");
+}
+
+const ALL_OF_PRODUCERS: &str = "
+[producer]
+batching = true
+batch_messages_max = 100
+batch_bytes_max = 0x10000
+batch_linger_us = 1_500
+batch_in_flight_max = 8
+batch_size = 'adaptive'
+adaptive_messages_min = 2
+adaptive_messages_max = 64
+adaptive_latency_us_max = 9_000
+compression = 'zlib'
+begins_traces = true
+";
+const BY_LOAD: &str = "
+[producer]
+batch_size = 'by_load'
+load_high_percent = 90
+load_low_percent = 20
+load_high_messages = 10
+load_between_messages = 20
+load_low_messages = 30
+";
+
+#[test]
+fn every_key_of_producers_sets_what_it_says() {
+    let config = ProducerConfig::from_toml("all", ALL_OF_PRODUCERS).unwrap();
+    let goal = Goal::Throughput { latency_us_max: 9_000 };
+    let size = AdaptiveSize { items_min: 2, items_max: 64, goal };
+    let expected = Batching {
+        messages_max: 100,
+        bytes_max: 65_536,
+        linger_us: 1_500,
+        in_flight_max: 8,
+        size: SizePolicy::Adaptive(size),
+    };
+    assert_eq!(config.batching, Some(expected));
+    assert_eq!((config.compression, config.begins_traces), (Compression::Zlib, true));
+    let config = ProducerConfig::from_toml("load", BY_LOAD).unwrap();
+    let rule =
+        LoadRule { high: 0.9, low: 0.2, items_at_high: 10, items_between: 20, items_at_low: 30 };
+    let size = SizePolicy::ByLoad(rule);
+    assert_eq!(config.batching, Some(Batching { size, ..Batching::default() }));
+    // A key that is added is added here, too.
+    let named = |key: &&Key| {
+        [ALL_OF_PRODUCERS, BY_LOAD].iter().any(|text| text.contains(&format!("\n{} = ", key.name)))
+    };
+    let unnamed: Vec<_> = PRODUCER.iter().filter(|key| !named(key)).map(|key| key.name).collect();
+    assert!(unnamed.is_empty(), "{unnamed:?}");
+    let none = ProducerConfig::from_toml("empty", "").unwrap();
+    assert_eq!((none.batching, none.begins_traces), (None, false));
+    let on = ProducerConfig::from_toml("on", "[producer]\nbatching = true").unwrap();
+    assert_eq!(on.batching, Some(Batching::default()));
+}
+
+#[test]
+fn one_file_is_for_clients_and_producers() {
+    let both = format!("{ALL}{ALL_OF_PRODUCERS}");
+    let file = Scratch::new("both", both.as_bytes());
+    let given = || {
+        variables(&[
+            ("TURBOPUMP_PRODUCER_BATCH_LINGER_US", "7"),
+            ("TURBOPUMP_CLIENT_SEND_ATTEMPTS_MAX", "9"),
+        ])
+    };
+    let producer = ProducerConfig::load_with(Some(&file.0), given()).unwrap();
+    let batching = producer.batching.unwrap();
+    assert_eq!((batching.linger_us, batching.messages_max), (7, 100));
+    let client = ClientConfig::load_with(Some(&file.0), given()).unwrap();
+    assert_eq!((client.send.attempts_max, client.send.timeout_us), (9, 5_000_000));
+    // Switched off by whoever runs the program.
+    let off = variables(&[("TURBOPUMP_PRODUCER_BATCHING", "false")]);
+    assert_eq!(ProducerConfig::load_with(Some(&file.0), off).unwrap().batching, None);
+}
+
+#[test]
+fn errors_in_settings_of_producers_are_named() {
+    for (text, expected) in [
+        ("batching = 1", "f, line 2: producer.batching is 1; allowed are true and false"),
+        ("\nbatch_messages_max = 0", "f, line 3: producer.batch_messages_max is 0; allowed are"),
+        ("batch_in_flight_max = 65", "whole numbers of batches from 1 to 64"),
+        ("batch_size = 'big'", "is \"big\"; allowed is one of fixed, by_load, adaptive"),
+        ("compression = 'rar'", "producer.compression is \"rar\"; allowed is one of zlib"),
+        ("linger = 1", "producer.linger is not known; there is batching, batch_messages_max,"),
+        ("load_low_percent = 1", "f: producer.load_* needs producer.batch_size = \"by_load\""),
+        ("adaptive_messages_max = 1", "f: producer.adaptive_* needs"),
+        ("batch_size = 'by_load'\nload_low_percent = 81", "is more than load_high_percent"),
+        ("batch_size = 'adaptive'\nadaptive_messages_min = 501", "is more than its max"),
+    ] {
+        let text = format!("[producer]\n{text}");
+        for error in [
+            ProducerConfig::from_toml("f", &text).unwrap_err().to_string(),
+            ClientConfig::from_toml("f", &text).unwrap_err().to_string(),
+        ] {
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+    let wrong = variables(&[("TURBOPUMP_PRODUCER_BATCHES", "1")]);
+    let error = ProducerConfig::load_with(None, wrong).unwrap_err().to_string();
+    let expected = "TURBOPUMP_PRODUCER_BATCHES is not known; there is TURBOPUMP_PRODUCER_BATCHING,";
+    assert!(error.contains(expected), "{error}");
 }
