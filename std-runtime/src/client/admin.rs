@@ -23,8 +23,9 @@ use turbopump_core::rocketmq::wire::body::{
     Body, BrokerData, ClusterInfo, MASTER_ID, TopicList, TopicRouteData, TopicStatsTable,
 };
 use turbopump_core::rocketmq::wire::command::{
-    CreateTopicRequestHeader, DeleteTopicFromNamesrvRequestHeader, DeleteTopicRequestHeader,
-    GetRouteInfoRequestHeader, GetTopicStatsInfoRequestHeader,
+    CreateTopicRequestHeader, DeleteKVConfigRequestHeader, DeleteTopicFromNamesrvRequestHeader,
+    DeleteTopicRequestHeader, GetRouteInfoRequestHeader, GetTopicStatsInfoRequestHeader,
+    PutKVConfigRequestHeader,
 };
 use turbopump_core::rocketmq::wire::header::{Absent, ExtSource, request_code, response_code};
 use turbopump_core::time::{Clock, Instant};
@@ -112,12 +113,15 @@ impl<B: Backend> Admin<B> {
             perm: config.permission.0,
             topic_filter_type: "SINGLE_TAG".into(),
             topic_sys_flag: Some(0),
-            order: false,
+            order: config.order,
             attributes: attributes.as_deref().map(Into::into),
             ..CreateTopicRequestHeader::default()
         };
         let code = request_code::UPDATE_AND_CREATE_TOPIC;
-        let outcome = self.at_each(masters, code, &header, until).await;
+        let mut outcome = self.at_each(masters, code, &header, until).await;
+        if config.order && outcome.failure.is_none() {
+            outcome.failure = self.put_order(&name, &outcome.done, config, until).await;
+        }
         self.inner.routes.doubt(&name);
         match outcome.failure {
             Some(kind) => Err(failed(outcome.done, kind)),
@@ -192,13 +196,13 @@ impl<B: Backend> Admin<B> {
         check_name(name).map_err(failed)?;
         let wire_name = self.inner.wire_name(name);
         let until = self.deadline();
-        let mut brokers = self.route_of(&wire_name, until).await.map_err(failed)?;
+        let (mut brokers, order) = self.route_of(&wire_name, until).await.map_err(failed)?;
         let count = brokers.len();
         for (place, broker) in brokers.iter_mut().enumerate() {
             let share = self.share(until, count.saturating_sub(place));
             broker.queues = self.queues_at(&wire_name, broker, share).await.map_err(failed);
         }
-        Ok(TopicDescription { name: name.into(), brokers })
+        Ok(TopicDescription { name: name.into(), order, brokers })
     }
 
     async fn delete_at_all(&self, name: &str, outcome: &mut Outcome) -> Asked<()> {
@@ -206,7 +210,8 @@ impl<B: Backend> Admin<B> {
         let name = &*self.inner.wire_name(name);
         let until = self.deadline();
         let mut masters = Vec::new();
-        for broker in self.route_of(name, until).await? {
+        let (brokers, order) = self.route_of(name, until).await?;
+        for broker in brokers {
             masters.push(self.master(broker.broker, broker.address.as_deref()));
         }
         let header = DeleteTopicRequestHeader { topic: name.into(), ..Default::default() };
@@ -217,16 +222,44 @@ impl<B: Backend> Admin<B> {
         }
         let header =
             DeleteTopicFromNamesrvRequestHeader { topic: name.into(), ..Default::default() };
-        let servers = self.inner.routes.name_servers().iter();
-        // They don't tell each other.
-        let servers: Vec<Target<B>> = servers
-            .map(|peer| Target { name: peer.endpoint.to_string(), peer: Ok(Arc::clone(peer)) })
-            .collect();
         let code = request_code::DELETE_TOPIC_IN_NAMESRV;
-        let told = self.at_each(servers, code, &header, until).await;
+        let told = self.at_each(self.name_servers(), code, &header, until).await;
         outcome.done.extend(told.done);
         outcome.failure = told.failure;
+        if order.is_some() && outcome.failure.is_none() {
+            let header = DeleteKVConfigRequestHeader { namespace: ORDER.into(), key: name.into() };
+            let code = request_code::DELETE_KV_CONFIG;
+            outcome.failure = self.at_each(self.name_servers(), code, &header, until).await.failure;
+        }
         Ok(())
+    }
+
+    /// Tells the name servers which queues an ordered topic has, so that these stay the same while
+    /// a broker is away.
+    async fn put_order(
+        &self,
+        topic: &str,
+        brokers: &[String],
+        config: &TopicConfig,
+        until: Instant,
+    ) -> Option<AdminErrorKind> {
+        let pairs = brokers.iter().map(|broker| format!("{broker}:{}", config.write_queues));
+        let order = pairs.collect::<Vec<_>>().join(";");
+        let header = PutKVConfigRequestHeader {
+            namespace: ORDER.into(),
+            key: topic.into(),
+            value: order.as_str().into(),
+        };
+        let code = request_code::PUT_KV_CONFIG;
+        self.at_each(self.name_servers(), code, &header, until).await.failure
+    }
+
+    /// All of them: they don't tell each other.
+    fn name_servers(&self) -> Vec<Target<B>> {
+        let servers = self.inner.routes.name_servers().iter();
+        servers
+            .map(|peer| Target { name: peer.endpoint.to_string(), peer: Ok(Arc::clone(peer)) })
+            .collect()
     }
 
     /// Asks all of them, one after the other.
@@ -305,8 +338,12 @@ impl<B: Backend> Admin<B> {
         Target { name, peer }
     }
 
-    /// The brokers that have a topic, by name; their queues are yet to be asked for.
-    async fn route_of(&self, topic: &str, until: Instant) -> Asked<Vec<TopicBroker>> {
+    /// The brokers that have a topic, by name, whose queues are yet to be asked for; and its order.
+    async fn route_of(
+        &self,
+        topic: &str,
+        until: Instant,
+    ) -> Asked<(Vec<TopicBroker>, Option<String>)> {
         let header = GetRouteInfoRequestHeader {
             topic: topic.into(),
             accept_standard_json_only: Some(true),
@@ -314,9 +351,10 @@ impl<B: Backend> Admin<B> {
         };
         let code = request_code::GET_ROUTEINFO_BY_TOPIC;
         let answer = self.ask_a_name_server(code, &header, until).await?;
-        let mut brokers = read::<TopicRouteData<'_>, _>("the name server", &answer, read_route)?;
+        let read = read::<TopicRouteData<'_>, _>("the name server", &answer, read_route);
+        let (mut brokers, order) = read?;
         brokers.sort_unstable_by(|one, other| one.broker.cmp(&other.broker));
-        if brokers.is_empty() { Err(AdminErrorKind::UnknownTopic) } else { Ok(brokers) }
+        if brokers.is_empty() { Err(AdminErrorKind::UnknownTopic) } else { Ok((brokers, order)) }
     }
 
     async fn queues_at(
@@ -494,7 +532,13 @@ fn read<'a, T: Body<'a>, R>(
 }
 
 /// The brokers of a route, without what their queues hold.
-fn read_route(data: TopicRouteData<'_>) -> Result<Vec<TopicBroker>, String> {
+/// What a name server calls the orders of topics.
+const ORDER: &str = "ORDER_TOPIC_CONFIG";
+
+type RouteRead = (Vec<TopicBroker>, Option<String>);
+
+fn read_route(data: TopicRouteData<'_>) -> Result<RouteRead, String> {
+    let order = data.order_topic_conf.map(|order| order.to_string());
     let mut brokers = Vec::new();
     for queues in data.queue_datas.iter() {
         let queues = queues.map_err(text)?;
@@ -515,7 +559,7 @@ fn read_route(data: TopicRouteData<'_>) -> Result<Vec<TopicBroker>, String> {
             queues: Ok(Vec::new()),
         });
     }
-    Ok(brokers)
+    Ok((brokers, order.filter(|order| !order.is_empty())))
 }
 
 impl<B: Backend> Clone for Admin<B> {

@@ -18,7 +18,7 @@ use turbopump::runtime::net::RequestLinkConfig;
 use turbopump::runtime::rocketmq::RemotingLink;
 use turbopump_tests::certificates::{Authority, server, trusting};
 
-use crate::{config, start};
+use crate::{config, field, start};
 
 turbopump_tests::on_every_runtime![
     topics_are_made_described_and_deleted,
@@ -32,7 +32,37 @@ turbopump_tests::on_every_runtime![
     busy_brokers_are_asked_again,
     a_name_server_that_is_silent_leaves_time_for_another,
     requests_are_encrypted_and_signed,
+    ordered_topics_name_their_queues,
 ];
+
+async fn ordered_topics_name_their_queues<B: Backend>(backend: B) {
+    let broker = start(&backend).await;
+    let mut inside = config(&broker);
+    inside.namespace = Some("shop".into());
+    for settings in [config(&broker), inside] {
+        let client = Client::start(backend.clone(), settings).await.unwrap();
+        let (admin, producer) = (client.admin(), client.producer("group"));
+        let mut orders = TopicConfig::new("Orders");
+        (orders.read_queues, orders.write_queues) = (4, 2);
+        assert_eq!(admin.create_topic(&orders).await.unwrap(), ["broker-a"]);
+        assert_eq!(admin.describe_topic("Orders").await.unwrap().order, None);
+        orders.order = true;
+        drop(broker.take_journal());
+        assert_eq!(admin.create_topic(&orders).await.unwrap(), ["broker-a"]);
+        let made = broker.take_journal().into_iter().find(|entry| entry.code == 17).unwrap();
+        assert_eq!(field(&made, "order"), "true");
+        let found = admin.describe_topic("Orders").await.unwrap();
+        assert_eq!(found.order.as_deref(), Some("broker-a:2"));
+        // Producers believe it.
+        assert_eq!(producer.queues("Orders").await.unwrap().len(), 2);
+        // It goes with the topic.
+        admin.delete_topic("Orders").await.unwrap();
+        orders.order = false;
+        admin.create_topic(&orders).await.unwrap();
+        assert_eq!(admin.describe_topic("Orders").await.unwrap().order, None);
+        admin.delete_topic("Orders").await.unwrap();
+    }
+}
 
 async fn topics_are_made_described_and_deleted<B: Backend>(backend: B) {
     let broker = start(&backend).await;

@@ -52,6 +52,9 @@ pub(crate) struct CreateArguments {
     /// several times.
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) attribute: Vec<Attribute>,
+    /// Names its queues to the name servers, so that they stay the same while a broker is away.
+    #[arg(long)]
+    pub(crate) order: bool,
     /// The cluster; by default all.
     #[arg(long, value_name = "NAME")]
     pub(crate) cluster: Option<String>,
@@ -109,6 +112,7 @@ impl CreateArguments {
         let attributes = self.attribute.iter();
         topic.attributes =
             attributes.map(|Attribute(name, value)| (name.clone(), value.clone())).collect();
+        topic.order = self.order;
         topic.cluster.clone_from(&self.cluster);
         topic
     }

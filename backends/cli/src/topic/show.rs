@@ -12,6 +12,7 @@ use turbopump::runtime::client::{TopicBroker, TopicDescription, TopicQueue};
 #[derive(Debug, Serialize)]
 pub(crate) struct Described<'t> {
     topic: &'t str,
+    order: Option<&'t str>,
     brokers: Vec<DescribedBroker<'t>>,
 }
 
@@ -48,7 +49,8 @@ impl<'t> Described<'t> {
             queues: queues(at).iter().map(DescribedQueue::new).collect(),
             error: at.queues.as_ref().err().map(ToString::to_string),
         });
-        Self { topic: &topic.name, brokers: brokers.collect() }
+        let (topic, order) = (&topic.name, topic.order.as_deref());
+        Self { topic, order, brokers: brokers.collect() }
     }
 }
 
@@ -73,7 +75,12 @@ pub(crate) fn describe(topic: &TopicDescription) -> String {
     let brokers = number(topic.brokers.len(), "broker");
     let queues_found = number(all().count(), "queue");
     let messages = number(all().map(TopicQueue::messages).sum::<i64>(), "message");
-    let mut text = format!("topic {}: {brokers}, {queues_found}, {messages} kept\n\n", topic.name);
+    let mut text = format!("topic {}: {brokers}, {queues_found}, {messages} kept\n", topic.name);
+    if let Some(order) = &topic.order {
+        // Writing to a string can't fail.
+        let _ = writeln!(text, "order {order}");
+    }
+    text.push('\n');
     let mut rows =
         vec![["BROKER", "CLUSTER", "ADDRESS", "PERM", "READ", "WRITE"].map(String::from)];
     rows.extend(topic.brokers.iter().map(|at| {

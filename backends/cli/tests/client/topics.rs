@@ -47,6 +47,12 @@ fn topics_live_and_go(backend: &str) {
     assert!(queues[0]["updated_unix_ms"].as_i64() > Some(1_700_000_000_000));
     assert!(queues[2]["updated_unix_ms"].is_null());
 
+    topic(&broker, backend, &["create", "InOrder", "--queues", "2", "--order"]).expect(0);
+    let shown = topic(&broker, backend, &["describe", "InOrder"]).expect(0);
+    assert_eq!(shown.out.lines().nth(1), Some("order broker-a:2"));
+    let described = topic(&broker, backend, &["describe", "InOrder", "--json"]).expect(0).json();
+    assert_eq!(described["order"], "broker-a:2");
+    topic(&broker, backend, &["delete", "InOrder", "--yes"]).expect(0);
     let refused = topic(&broker, backend, &["delete", "Orders"]).expect(2);
     assert!(refused.errors.contains("say --yes"), "{}", refused.errors);
     assert_eq!(topic(&broker, backend, &["list"]).expect(0).out, "Orders\n");

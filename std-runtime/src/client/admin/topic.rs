@@ -44,6 +44,10 @@ pub struct TopicConfig {
     pub attributes: Vec<(String, String)>,
     /// The cluster whose brokers get it; without one, all of them.
     pub cluster: Option<String>,
+    /// Its queues are named to the name servers, `broker-a:8;broker-b:8`, so that they stay the
+    /// same while a broker is away: then messages in order wait for it instead of going elsewhere.
+    /// An order that is there already is not taken back by `false`; deleting the topic does that.
+    pub order: bool,
 }
 
 /// What may be done with a topic: bits, as RocketMQ has them.
@@ -83,6 +87,9 @@ pub enum TopicKind {
 pub struct TopicDescription {
     /// Its name.
     pub name: String,
+    /// The queues that producers write to, as the name server was told for messages in order:
+    /// `broker-a:8;broker-b:8`; `None` where all brokers' are.
+    pub order: Option<String>,
     /// The brokers that have it, by name.
     pub brokers: Vec<TopicBroker>,
 }
@@ -132,6 +139,7 @@ impl TopicConfig {
             permission: TopicPermission::READ_WRITE,
             attributes: Vec::new(),
             cluster: None,
+            order: false,
         }
     }
 
