@@ -1,9 +1,10 @@
 //! The monitor of `produce`: what was sent is seen there.
 
+use core::time::Duration;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::kit::{Broker, run};
 

@@ -173,7 +173,7 @@ impl Draft {
             Size::ByLoad => SizePolicy::ByLoad(self.load.unwrap_or(LoadRule::DEFAULT)),
             Size::Adaptive => SizePolicy::Adaptive(self.adaptive.unwrap_or(AdaptiveSize::DEFAULT)),
         };
-        let is_on = self.batching.unwrap_or(self.batch.is_some());
+        let is_on = self.batching.unwrap_or_else(|| self.batch.is_some());
         let batch = Batching { size, ..self.batch.unwrap_or_default() };
         config.batching = is_on.then_some(batch);
         config.compression = self.compression.unwrap_or(config.compression);
