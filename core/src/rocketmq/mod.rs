@@ -4,5 +4,6 @@
 //! when, is left to machines above it. Nothing outside uses it.
 
 pub mod client;
+pub mod consumer;
 pub mod remoting;
 pub mod wire;

@@ -1,0 +1,35 @@
+//! What a consumer of RocketMQ decides: which queues are its own, where it starts in them, when it
+//! pulls, what becomes of what was handled, and which offset is committed.
+//!
+//! Machines without IO over storage of the caller's: time and randomness are arguments. Each
+//! decides one thing; whoever holds them (a program with an allocator, or a table on a
+//! microcontroller) moves what one of them says to the next, and does the sending.
+//!
+//! | module | decides | leaves to its caller |
+//! | --- | --- | --- |
+//! | `allocation` | which queues of a topic belong to which member | asking who the members are |
+//!
+//! A queue is taken under an [`Epoch`]: what comes back from an earlier one is refused.
+
+// What comes from peers and users: every sum and index has to say what happens out of range.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+mod allocation;
+
+pub use allocation::{Strategy, Unallocated, allocate};
+
+/// Which taking of a queue something belongs to: a queue that was given away and comes back, or
+/// whose offset was reset, has a larger one, so that late results of before are known as such.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch(
+    /// The number; 0 for queues that were never taken.
+    pub u64,
+);
+
+impl Epoch {
+    /// The one that follows.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
