@@ -8,6 +8,8 @@
 //! | module | decides | leaves to its caller |
 //! | --- | --- | --- |
 //! | `allocation` | which queues of a topic belong to which member | asking who the members are |
+//! | `window` | which offset may be committed | handling messages, committing |
+//! | `flow` | which queue may pull now, and how much | buffers |
 //!
 //! A queue is taken under an [`Epoch`]: what comes back from an earlier one is refused.
 
@@ -15,8 +17,12 @@
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 mod allocation;
+mod flow;
+mod window;
 
 pub use allocation::{Strategy, Unallocated, allocate};
+pub use flow::{Flow, FlowCell, FlowLimits, FlowRefused, Grant, Held};
+pub use window::{ExtendRefused, Extended, SettleRefused, Window, WindowCell};
 
 /// Which taking of a queue something belongs to: a queue that was given away and comes back, or
 /// whose offset was reset, has a larger one, so that late results of before are known as such.
