@@ -10,18 +10,23 @@
 //! | `allocation` | which queues of a topic belong to which member | asking who the members are |
 //! | `window` | which offset may be committed | handling messages, committing |
 //! | `flow` | which queue may pull now, and how much | buffers |
+//! | `pulling` | when a queue is pulled from which offset, and what an answer means | sending |
 //!
 //! A queue is taken under an [`Epoch`]: what comes back from an earlier one is refused.
 
 // What comes from peers and users: every sum and index has to say what happens out of range.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+use crate::random::SplitMix64;
+
 mod allocation;
 mod flow;
+mod pulling;
 mod window;
 
 pub use allocation::{Strategy, Unallocated, allocate};
 pub use flow::{Flow, FlowCell, FlowLimits, FlowRefused, Grant, Held};
+pub use pulling::{Pull, PullAnswer, PullOutcome, PullPolicy, Pulling};
 pub use window::{ExtendRefused, Extended, SettleRefused, Window, WindowCell};
 
 /// Which taking of a queue something belongs to: a queue that was given away and comes back, or
@@ -38,4 +43,11 @@ impl Epoch {
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }
+}
+
+/// A pause after `before` others: doubled each time up to `longest_us`, with a random part of up to
+/// as much again, so that many that failed together don't come back together.
+fn pause_us(shortest_us: u64, longest_us: u64, before: u32, random: &mut SplitMix64) -> u64 {
+    let doubled = shortest_us.saturating_mul(1 << before.min(20)).min(longest_us);
+    doubled.saturating_add(random.below(doubled))
 }
