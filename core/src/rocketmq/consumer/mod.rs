@@ -11,6 +11,7 @@
 //! | `window` | which offset may be committed | handling messages, committing |
 //! | `flow` | which queue may pull now, and how much | buffers |
 //! | `pulling` | when a queue is pulled from which offset, and what an answer means | sending |
+//! | `subscription` | whether a message is wanted, and in what members differ | heartbeats |
 //!
 //! A queue is taken under an [`Epoch`]: what comes back from an earlier one is refused.
 
@@ -22,11 +23,13 @@ use crate::random::SplitMix64;
 mod allocation;
 mod flow;
 mod pulling;
+mod subscription;
 mod window;
 
 pub use allocation::{Strategy, Unallocated, allocate};
 pub use flow::{Flow, FlowCell, FlowLimits, FlowRefused, Grant, Held};
 pub use pulling::{Pull, PullAnswer, PullOutcome, PullPolicy, Pulling};
+pub use subscription::{Difference, Filter, Subscription, TooManyTags, differences};
 pub use window::{ExtendRefused, Extended, SettleRefused, Window, WindowCell};
 
 /// Which taking of a queue something belongs to: a queue that was given away and comes back, or
