@@ -12,6 +12,7 @@
 //! | `flow` | which queue may pull now, and how much | buffers |
 //! | `pulling` | when a queue is pulled from which offset, and what an answer means | sending |
 //! | `subscription` | whether a message is wanted, and in what members differ | heartbeats |
+//! | `start` | where a queue begins, and what is asked to find out | sending |
 //!
 //! A queue is taken under an [`Epoch`]: what comes back from an earlier one is refused.
 
@@ -23,12 +24,14 @@ use crate::random::SplitMix64;
 mod allocation;
 mod flow;
 mod pulling;
+mod start;
 mod subscription;
 mod window;
 
 pub use allocation::{Strategy, Unallocated, allocate};
 pub use flow::{Flow, FlowCell, FlowLimits, FlowRefused, Grant, Held};
 pub use pulling::{Pull, PullAnswer, PullOutcome, PullPolicy, Pulling};
+pub use start::{Start, StartFrom, StartPolicy, StartQuestion, StartRequest};
 pub use subscription::{Difference, Filter, Subscription, TooManyTags, differences};
 pub use window::{ExtendRefused, Extended, SettleRefused, Window, WindowCell};
 
