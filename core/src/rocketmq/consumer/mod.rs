@@ -13,6 +13,7 @@
 //! | `pulling` | when a queue is pulled from which offset, and what an answer means | sending |
 //! | `subscription` | whether a message is wanted, and in what members differ | heartbeats |
 //! | `start` | where a queue begins, and what is asked to find out | sending |
+//! | `locks` | when locks of ordered queues are asked for, and whether they are held | sending |
 //!
 //! A queue is taken under an [`Epoch`]: what comes back from an earlier one is refused.
 
@@ -23,6 +24,7 @@ use crate::random::SplitMix64;
 
 mod allocation;
 mod flow;
+mod locks;
 mod pulling;
 mod start;
 mod subscription;
@@ -30,6 +32,7 @@ mod window;
 
 pub use allocation::{Strategy, Unallocated, allocate};
 pub use flow::{Flow, FlowCell, FlowLimits, FlowRefused, Grant, Held};
+pub use locks::{LockCell, LockChange, LockKind, LockPolicy, LockRefused, LockRequest, Locks};
 pub use pulling::{Pull, PullAnswer, PullOutcome, PullPolicy, Pulling};
 pub use start::{Start, StartFrom, StartPolicy, StartQuestion, StartRequest};
 pub use subscription::{Difference, Filter, Subscription, TooManyTags, differences};
