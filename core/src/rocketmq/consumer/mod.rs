@@ -14,6 +14,7 @@
 //! | `subscription` | whether a message is wanted, and in what members differ | heartbeats |
 //! | `start` | where a queue begins, and what is asked to find out | sending |
 //! | `locks` | when locks of ordered queues are asked for, and whether they are held | sending |
+//! | `outcomes` | what becomes of a message that was handled | handlers, sending back |
 //!
 //! A queue is taken under an [`Epoch`]: what comes back from an earlier one is refused.
 
@@ -25,6 +26,7 @@ use crate::random::SplitMix64;
 mod allocation;
 mod flow;
 mod locks;
+mod outcomes;
 mod pulling;
 mod start;
 mod subscription;
@@ -33,6 +35,7 @@ mod window;
 pub use allocation::{Strategy, Unallocated, allocate};
 pub use flow::{Flow, FlowCell, FlowLimits, FlowRefused, Grant, Held};
 pub use locks::{LockCell, LockChange, LockKind, LockPolicy, LockRefused, LockRequest, Locks};
+pub use outcomes::{ConsumeMode, Handled, Handling, Next, RetryPolicy};
 pub use pulling::{Pull, PullAnswer, PullOutcome, PullPolicy, Pulling};
 pub use start::{Start, StartFrom, StartPolicy, StartQuestion, StartRequest};
 pub use subscription::{Difference, Filter, Subscription, TooManyTags, differences};
