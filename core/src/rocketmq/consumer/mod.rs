@@ -15,6 +15,9 @@
 //! | `start` | where a queue begins, and what is asked to find out | sending |
 //! | `locks` | when locks of ordered queues are asked for, and whether they are held | sending |
 //! | `outcomes` | what becomes of a message that was handled | handlers, sending back |
+//! | `rebalance` | when queues are shared anew | asking for members and routes |
+//! | `assignments` | what a new share means, and how a queue is given away | doing the steps |
+//! | `dedup` | which messages were handled lately | whether that matters |
 //!
 //! A queue is taken under an [`Epoch`]: what comes back from an earlier one is refused.
 
@@ -24,19 +27,25 @@
 use crate::random::SplitMix64;
 
 mod allocation;
+mod assignments;
+mod dedup;
 mod flow;
 mod locks;
 mod outcomes;
 mod pulling;
+mod rebalance;
 mod start;
 mod subscription;
 mod window;
 
 pub use allocation::{Strategy, Unallocated, allocate};
+pub use assignments::{AssignmentCell, Assignments, GiveAwayPolicy, NoPlace, Stage, Step};
+pub use dedup::{NoUniqueId, Seen, SeenCell, UniqueId};
 pub use flow::{Flow, FlowCell, FlowLimits, FlowRefused, Grant, Held};
 pub use locks::{LockCell, LockChange, LockKind, LockPolicy, LockRefused, LockRequest, Locks};
 pub use outcomes::{ConsumeMode, Handled, Handling, Next, RetryPolicy};
 pub use pulling::{Pull, PullAnswer, PullOutcome, PullPolicy, Pulling};
+pub use rebalance::{RebalancePolicy, Rebalancing};
 pub use start::{Start, StartFrom, StartPolicy, StartQuestion, StartRequest};
 pub use subscription::{Difference, Filter, Subscription, TooManyTags, differences};
 pub use window::{ExtendRefused, Extended, SettleRefused, Window, WindowCell};
