@@ -60,6 +60,9 @@ pub enum Stage {
     Unlocking,
     /// Everything is done, and told next.
     Left,
+    /// It is gone, but a handler runs still: an ordered queue keeps its place, and is not taken
+    /// again, before that is through.
+    Lingering,
 }
 
 /// A place for one queue.
@@ -138,7 +141,8 @@ pub enum Step {
         /// The epoch that is over.
         epoch: Epoch,
         /// Whether handlers were not waited for any more: what they had is repeated elsewhere. The
-        /// lock of an ordered queue is then left to its time, because they may run still.
+        /// lock of an ordered queue is then left to its time, and its place not free before
+        /// [`Assignments::handle_idle`], because they may run still.
         is_abandoned: bool,
         /// Whether the offset may not have been committed.
         is_uncommitted: bool,
@@ -234,34 +238,42 @@ impl<'s, Q: PartialEq + Clone> Assignments<'s, Q> {
     /// What is to be done next; each step once.
     #[must_use]
     pub fn poll_step(&mut self) -> Option<Step> {
-        let untold = |cell: &AssignmentCell<Q>| cell.stage != Stage::Free && !cell.is_told;
+        let untold = |cell: &AssignmentCell<Q>| {
+            !cell.is_told && !matches!(cell.stage, Stage::Free | Stage::Lingering)
+        };
         let (place, cell) = self.cells.iter_mut().enumerate().find(|(_, cell)| untold(cell))?;
         let (epoch, until) = (cell.epoch, cell.until);
         cell.is_told = true;
         Some(match cell.stage {
-            Stage::Free | Stage::Owned => Step::Take { place, epoch },
+            Stage::Owned => Step::Take { place, epoch },
             Stage::Stopping => Step::Stop { place, epoch, until },
             Stage::Committing => Step::Commit { place, epoch, until },
             Stage::Unlocking => Step::Unlock { place, epoch, until },
             Stage::Left => {
                 let (is_abandoned, is_uncommitted) = (cell.is_abandoned, cell.is_uncommitted);
-                let queue = cell.queue.take().filter(|_| cell.is_wanted);
-                *cell = AssignmentCell::FREE;
-                if queue.is_some() {
-                    self.last = self.last.next();
-                    (cell.epoch, cell.stage) = (self.last, Stage::Owned);
-                    (cell.queue, cell.is_wanted) = (queue, true);
+                if self.policy.is_ordered && is_abandoned {
+                    cell.stage = Stage::Lingering;
+                } else {
+                    cell.free(&mut self.last);
                 }
                 Step::Drop { place, epoch, is_abandoned, is_uncommitted }
             }
+            Stage::Free | Stage::Lingering => return None,
         })
     }
 
-    /// No handler runs for a queue that is given away.
+    /// No handler runs for a queue that is given away, of earlier epochs included; also where that
+    /// was not waited for.
     pub fn handle_idle(&mut self, now: Instant, place: usize, epoch: Epoch) {
         let commit_until = now.plus_us(self.policy.commit_us);
-        if let Some(cell) = self.at(place, epoch, Stage::Stopping) {
-            cell.enter(Stage::Committing, commit_until);
+        let Some(cell) = self.cells.get_mut(place).filter(|cell| cell.epoch == epoch) else {
+            return;
+        };
+        match cell.stage {
+            Stage::Stopping => cell.enter(Stage::Committing, commit_until),
+            Stage::Committing | Stage::Left => cell.is_abandoned = false,
+            Stage::Lingering => cell.free(&mut self.last),
+            Stage::Free | Stage::Owned | Stage::Unlocking => {}
         }
     }
 
@@ -294,7 +306,7 @@ impl<'s, Q: PartialEq + Clone> Assignments<'s, Q> {
                     cell.leave(now, &policy);
                 }
                 Stage::Unlocking => cell.enter(Stage::Left, now),
-                Stage::Free | Stage::Owned | Stage::Left => {}
+                Stage::Free | Stage::Owned | Stage::Left | Stage::Lingering => {}
             }
         }
     }
@@ -353,6 +365,17 @@ impl<'s, Q: PartialEq + Clone> Assignments<'s, Q> {
 impl<Q> AssignmentCell<Q> {
     fn enter(&mut self, stage: Stage, until: Instant) {
         (self.stage, self.until, self.is_told) = (stage, until, false);
+    }
+
+    /// The place is free, or its queue taken again where it is to be this member's by now.
+    fn free(&mut self, last: &mut Epoch) {
+        let queue = self.queue.take().filter(|_| self.is_wanted);
+        *self = Self::FREE;
+        if queue.is_some() {
+            *last = last.next();
+            (self.epoch, self.stage) = (*last, Stage::Owned);
+            (self.queue, self.is_wanted) = (queue, true);
+        }
     }
 
     /// Behind the commit. A lock under which a handler may still run is not given to another.
@@ -445,11 +468,32 @@ mod tests {
         assert_eq!(all.poll_step(), None);
         all.handle_timeout(at(5_000));
         assert!(matches!(all.poll_step(), Some(Step::Commit { .. })));
-        all.handle_idle(at(5_001), 0, ONE);
         all.handle_timeout(at(8_000));
         let (place, is_abandoned, is_uncommitted) = (0, true, true);
         let dropped = Step::Drop { place, epoch: ONE, is_abandoned, is_uncommitted };
+        assert_eq!((all.poll_step(), all.poll_timeout()), (Some(dropped), None));
+        // The handler runs still: it must not be joined by another.
+        all.apply(at(8_001), &[10], |_| true).unwrap();
+        assert_eq!((all.poll_step(), all.find(&10)), (None, Some(0)));
+        all.handle_idle(at(9_000), 0, ONE);
+        assert_eq!(all.poll_step(), Some(Step::Take { place: 0, epoch: Epoch(2) }));
+    }
+
+    #[test]
+    fn a_handler_that_ends_while_the_offset_is_committed_is_not_late() {
+        let mut cells = [AssignmentCell::FREE; 2];
+        let mut all = owner(&mut cells, true);
+        all.give_all_away(at(0));
+        all.handle_timeout(at(5_000));
+        all.handle_idle(at(5_001), 0, ONE);
+        all.handle_committed(at(5_002), 0, ONE);
+        assert!(matches!(all.poll_step(), Some(Step::Unlock { .. })));
+        // Nobody answers.
+        all.handle_timeout(at(8_002));
+        let (place, is_abandoned, is_uncommitted) = (0, false, false);
+        let dropped = Step::Drop { place, epoch: ONE, is_abandoned, is_uncommitted };
         assert_eq!(all.poll_step(), Some(dropped));
+        assert_eq!(all.get(0), None);
     }
 
     #[test]
