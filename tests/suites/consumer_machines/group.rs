@@ -265,15 +265,12 @@ impl Group {
     fn arrive(&mut self, id: u64, tell: Tell) {
         let now = Instant::from_ms(self.now_ms);
         let Some(at) = self.members.iter().position(|member| member.id == id) else { return };
-        match tell {
-            Tell::Handled { queue, key, is_failed, .. } => {
-                let runs = self.running.iter().position(|runs| *runs == (id, queue));
-                self.running.swap_remove(runs.expect("it was begun"));
-                self.counts.failures += u64::from(is_failed);
-                self.counts.handled += u64::from(!is_failed);
-                self.done[key] += u64::from(!is_failed);
-            }
-            _ => {}
+        if let Tell::Handled { queue, key, is_failed, .. } = tell {
+            let runs = self.running.iter().position(|runs| *runs == (id, queue));
+            self.running.swap_remove(runs.expect("it was begun"));
+            self.counts.failures += u64::from(is_failed);
+            self.counts.handled += u64::from(!is_failed);
+            self.done[key] += u64::from(!is_failed);
         }
         if let Tell::Started { place, epoch, offset, .. } = &tell
             && let Some(queue) = self.members[at].queue_of(*place, *epoch)

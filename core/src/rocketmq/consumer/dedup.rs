@@ -221,9 +221,9 @@ mod tests {
         let known = UniqueId([0xab; 16]);
         seen.insert(known);
         // In the same chain, and one bit apart.
-        for bit in 0..128_usize {
-            let mut other = known;
-            other.0[bit / 8] ^= 1 << (bit % 8);
+        for bit in 0..128 {
+            let flipped = u128::from_be_bytes(known.0) ^ 1_u128.rotate_left(bit);
+            let other = UniqueId(flipped.to_be_bytes());
             assert!(!seen.contains(&other), "{bit}");
         }
         let mut none = Seen::new(&mut [][..], 1);

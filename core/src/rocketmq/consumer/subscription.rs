@@ -215,7 +215,7 @@ pub fn differences<'a>(
     ours: &'a [Subscription<'a>],
     theirs: List<'a, SubscriptionData<'a>>,
 ) -> impl Iterator<Item = Difference<'a>> + 'a {
-    let all = theirs.clone();
+    let all = theirs;
     let of_ours = ours.iter().filter_map(move |own| {
         let same_topic = |theirs: &SubscriptionData<'a>| theirs.topic == own.topic;
         match all.iter().flatten().find(same_topic) {
@@ -307,7 +307,7 @@ mod tests {
             Subscription::by_sql92("Sql", "x = 2", 1),
             tags("Ours", "*"),
         ];
-        let found: Vec<_> = differences(&ours, theirs.clone()).collect();
+        let found: Vec<_> = differences(&ours, theirs).collect();
         let expected = [
             Difference::Expression { topic: "Tags", ours: "*", theirs: Text::plain("a") },
             Difference::Kind { topic: "Kind", ours: "TAG", theirs: Text::plain("SQL92") },
