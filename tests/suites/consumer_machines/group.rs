@@ -29,6 +29,7 @@ pub(crate) struct Counts {
     pub(crate) handled: u64,
     pub(crate) repeats: u64,
     pub(crate) waits: u64,
+    pub(crate) cuts: u64,
 }
 
 impl Counts {
@@ -43,6 +44,7 @@ impl Counts {
         self.handled += other.handled;
         self.repeats += other.repeats;
         self.waits += other.waits;
+        self.cuts += other.cuts;
     }
 }
 
@@ -62,6 +64,8 @@ pub(crate) struct Group {
     running: Vec<(u64, usize)>,
     /// The end of what anybody has pulled, by queue.
     pulled_to: Vec<i64>,
+    /// A member that reaches nobody, and until when.
+    cut_off: Option<(u64, u64)>,
     /// Repeats that rebalances, crashes and lost answers excuse.
     excused: u64,
     counts: Counts,
@@ -81,6 +85,7 @@ impl Group {
             done: vec![0; MESSAGES],
             running: Vec::new(),
             pulled_to: vec![0; QUEUES + 1],
+            cut_off: None,
             excused: 0,
             counts: Counts::default(),
         }
@@ -105,6 +110,7 @@ impl Group {
                 sent += 1;
             }
             self.change_members();
+            self.heal();
             let due = self.events.split_off(&(self.now_ms + 1, 0));
             for (_, (member, tell)) in core::mem::replace(&mut self.events, due) {
                 self.arrive(member, tell);
@@ -146,7 +152,7 @@ impl Group {
             return;
         }
         let at = self.random.below(self.members.len().max(1) as u64) as usize;
-        match self.random.below(3) {
+        match self.random.below(4) {
             0 if self.members.len() < 4 => self.join(),
             1 if self.members.len() > 1 => {
                 self.counts.leaves += u64::from(!self.members[at].is_leaving);
@@ -158,11 +164,34 @@ impl Group {
                 self.running.retain(|(runs, _)| *runs != member.id);
                 self.remove(&member);
             }
+            3 if self.members.len() > 1 && self.cut_off.is_none() => self.cut(at),
             _ => {}
         }
         if self.members.iter().all(|member| member.is_leaving) {
             self.join();
         }
+    }
+
+    /// The broker drops who is cut off, and keeps its locks until their time is over.
+    fn cut(&mut self, at: usize) {
+        self.counts.cuts += 1;
+        let member = &self.members[at];
+        self.cut_off = Some((member.id, self.now_ms + 75_000));
+        self.broker.members.remove(&member.name);
+        self.notify();
+    }
+
+    fn heal(&mut self) {
+        let Some((id, _)) = self.cut_off.filter(|(_, until)| *until <= self.now_ms) else { return };
+        self.cut_off = None;
+        if let Some(member) = self.members.iter().find(|member| member.id == id) {
+            self.broker.members.insert(member.name.clone());
+            self.notify();
+        }
+    }
+
+    fn is_cut_off(&self, member: u64) -> bool {
+        self.cut_off.is_some_and(|(id, _)| id == member)
     }
 
     fn remove(&mut self, member: &Member) {
@@ -186,9 +215,10 @@ impl Group {
 
     fn ask(&mut self, member: u64, ask: Ask) {
         let latency_ms = 1 + self.random.below(80);
-        let is_lost = self.chance(8);
+        let is_cut_off = self.is_cut_off(member);
+        let is_lost = self.chance(8) || is_cut_off;
         // A lost request is one that the broker has not seen; otherwise its answer is lost.
-        let is_seen = !is_lost || self.random.below(2) == 0;
+        let is_seen = !is_lost || !is_cut_off && self.random.below(2) == 0;
         self.counts.lost_answers += u64::from(is_lost);
         let now_ms = self.now_ms;
         let mut answer = match ask {
@@ -233,7 +263,7 @@ impl Group {
             }
             Ask::Handle { place, epoch, offset, key, queue } => {
                 self.begin(member, queue, key);
-                let is_failed = self.chance(15);
+                let is_failed = self.chance(15) || is_cut_off;
                 let slow_ms = if self.chance(3) { self.random.below(8_000) } else { 0 };
                 let tell = Tell::Handled { place, epoch, offset, queue, key, is_failed };
                 return self.tell(latency_ms + slow_ms, member, tell);
@@ -253,6 +283,8 @@ impl Group {
         if self.is_ordered && queue < QUEUES {
             let other = self.running.iter().find(|(_, runs)| *runs == queue);
             assert_eq!(other, None, "two handlers of {queue}, one at {member}");
+            let owner = self.broker.owner(self.now_ms, queue);
+            assert!(owner.is_none_or(|owner| owner == member), "{queue} is {owner:?}'s");
             let log = self.broker.queues[queue].log.iter();
             let before = log.filter(|message| message.key != usize::MAX && message.key < key);
             for message in before {

@@ -304,7 +304,8 @@ impl Member {
                     let epoch = self.slots[place].epoch;
                     self.clear(place);
                     let next = self.assignments.renew(place, epoch);
-                    self.slots[place].epoch = next.expect("only owned queues are locked");
+                    // One that is given away commits nothing any more.
+                    self.slots[place].epoch = next.unwrap_or(epoch);
                 }
                 LockChange::Freed { queue: place } => {
                     let epoch = self.slots[place].epoch;
@@ -496,7 +497,7 @@ impl Member {
         next: impl FnOnce(&mut Handling, &RetryPolicy, &mut SplitMix64) -> Next,
     ) {
         let slot = &mut self.slots[place];
-        if slot.epoch != epoch {
+        if slot.window.epoch() != epoch {
             let settled = slot.window.settle(epoch, offset);
             assert!(matches!(settled, Err(SettleRefused::Stale { .. })), "{settled:?}");
             self.stale_results += 1;

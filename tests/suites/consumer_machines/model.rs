@@ -75,6 +75,12 @@ impl Broker {
         is_free
     }
 
+    /// Who has the lock now.
+    pub(crate) fn owner(&self, now_ms: u64, queue: usize) -> Option<u64> {
+        let lock = self.queues[queue].lock.filter(|(_, until)| *until > now_ms);
+        lock.map(|(owner, _)| owner)
+    }
+
     pub(crate) fn unlock(&mut self, queue: usize, member: u64) {
         let lock = &mut self.queues[queue].lock;
         *lock = lock.filter(|(owner, _)| *owner != member);

@@ -114,8 +114,8 @@ pub enum LockChange {
         /// The queue.
         queue: usize,
     },
-    /// It is not held any more: nothing may be handed out, and what is being handled may be
-    /// repeated elsewhere. It is asked for again.
+    /// It is not held any more: nothing may be handed out or committed, because another member may
+    /// be further by now, and what is being handled may be repeated there. It is asked for again.
     Lost {
         /// The queue.
         queue: usize,
