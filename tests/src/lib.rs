@@ -4,6 +4,7 @@ extern crate alloc;
 
 pub mod certificates;
 pub mod classes;
+pub mod device;
 pub mod disk;
 pub mod effort;
 pub mod mock;

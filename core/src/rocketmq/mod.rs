@@ -5,5 +5,6 @@
 
 pub mod client;
 pub mod consumer;
+pub mod engine;
 pub mod remoting;
 pub mod wire;

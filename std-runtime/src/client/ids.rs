@@ -1,47 +1,31 @@
 //! The ids of messages: unique, and the same however often one is sent.
 
-use core::net::{IpAddr, Ipv4Addr};
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use turbopump_core::rocketmq::client::MessageIds;
 use turbopump_core::rocketmq::wire::identity::UniqueKey;
 
-/// Makes ids in the layout of the Java client: what it takes for an address and for a class loader
-/// are random bits here, which tell clients apart as well, and say nothing of the machine.
+/// [`MessageIds`] that count.
 #[derive(Debug)]
 pub(super) struct Ids {
-    base: Base,
+    base: MessageIds,
     next: AtomicU64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Base {
-    ip: IpAddr,
-    process_id: u16,
-    loader_hash: i32,
 }
 
 /// Ids of one moment, one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct IdRange {
-    base: Base,
+    base: MessageIds,
     unix_ms: u64,
     first: u64,
 }
 
 /// Letters of an id's text.
-pub(super) const ID_BYTES: usize = 32;
-
-/// Of a month, which is as long as four weeks here: the layout has room for no more.
-const MONTH_MS: u64 = 28 * 24 * 3_600 * 1_000;
+pub(super) const ID_BYTES: usize = MessageIds::TEXT_BYTES;
 
 impl Ids {
     pub(super) fn new(random: u64) -> Self {
-        let [a, b, c, d, rest @ ..] = random.to_be_bytes();
-        let base = Base {
-            ip: IpAddr::V4(Ipv4Addr::new(a, b, c, d)),
-            process_id: std::process::id() as u16,
-            loader_hash: i32::from_be_bytes(rest),
-        };
+        let base = MessageIds::new(random, std::process::id() as u16);
         Self { base, next: AtomicU64::new(0) }
     }
 
@@ -58,12 +42,7 @@ impl Ids {
 
 impl IdRange {
     pub(super) fn get(&self, index: usize) -> UniqueKey {
-        let count = self.first.wrapping_add(index as u64);
-        // So that the counter's end does not make two of one millisecond alike.
-        let ms = self.unix_ms.wrapping_add(count >> 16) % MONTH_MS;
-        let Base { ip, process_id, loader_hash } = self.base;
-        let month_ms = i32::try_from(ms).unwrap_or(i32::MAX);
-        UniqueKey { ip, process_id, loader_hash, month_ms, counter: count as u16 }
+        self.base.get(self.first.wrapping_add(index as u64), self.unix_ms)
     }
 }
 

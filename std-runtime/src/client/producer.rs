@@ -6,6 +6,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use turbopump_core::rocketmq::client::place_of_key;
 use turbopump_core::rocketmq::wire::properties::keys;
 use turbopump_core::time::{Clock, Instant};
 
@@ -21,7 +22,7 @@ use super::planted::PlantedBug;
 use super::receipt::{BatchReceipt, SendReceipt};
 use super::routes::{NoRoute, Route};
 use super::send_stats::ProducerStats;
-use super::sending::{Core, place_of_key};
+use super::sending::Core;
 use super::settings::ProducerConfig;
 use crate::backend::Backend;
 use crate::batch::{BatchStats, InvalidSettings};

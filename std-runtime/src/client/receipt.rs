@@ -3,7 +3,6 @@
 use alloc::sync::Arc;
 
 use turbopump_core::rocketmq::wire::command::{Command, SendMessageResponseHeader};
-use turbopump_core::rocketmq::wire::header::response_code;
 use turbopump_core::rocketmq::wire::identity::{OffsetMessageId, UniqueKey};
 
 use super::ids::IdRange;
@@ -27,31 +26,7 @@ pub struct SendReceipt {
     pub status: SendStatus,
 }
 
-/// How safe a message is that was taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SendStatus {
-    /// As the broker is set to.
-    Ok,
-    /// It is in the broker's memory, but was not written to disk in time.
-    FlushDiskTimeout,
-    /// It is at the broker, but not at a slave in time.
-    FlushSlaveTimeout,
-    /// It is at the broker, but there is no slave.
-    SlaveNotAvailable,
-}
-
-impl SendStatus {
-    pub(super) const fn of(code: i32) -> Option<Self> {
-        Some(match code {
-            response_code::SUCCESS => Self::Ok,
-            response_code::FLUSH_DISK_TIMEOUT => Self::FlushDiskTimeout,
-            response_code::SLAVE_NOT_AVAILABLE => Self::SlaveNotAvailable,
-            response_code::FLUSH_SLAVE_TIMEOUT => Self::FlushSlaveTimeout,
-            _ => return None,
-        })
-    }
-}
+pub use turbopump_core::rocketmq::client::SendStatus;
 
 /// What a broker has said to a request that it took.
 #[derive(Debug)]

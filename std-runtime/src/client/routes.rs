@@ -50,7 +50,8 @@ pub(super) struct Route<B: Backend> {
 
 pub(super) struct Broker<B: Backend> {
     pub(super) name: Arc<str>,
-    pub(super) peer: Arc<Peer<B>>,
+    /// None while it is away: an ordered topic keeps its queues.
+    pub(super) peer: Option<Arc<Peer<B>>>,
 }
 
 impl<B: Backend> Route<B> {
@@ -124,14 +125,14 @@ impl<B: Backend> Routes<B> {
     pub(super) fn brokers(&self) -> Vec<Arc<Peer<B>>> {
         let routes = self.by_topic();
         let brokers = routes.values().flat_map(|route| &route.brokers);
-        brokers.map(|broker| Arc::clone(&broker.peer)).collect()
+        brokers.filter_map(|broker| broker.peer.clone()).collect()
     }
 
     /// A broker of a topic's route.
     pub(super) fn broker(&self, topic: &str, name: &str) -> Option<Arc<Peer<B>>> {
         let routes = self.by_topic();
         let broker = routes.get(topic)?.brokers.iter().find(|broker| *broker.name == *name);
-        broker.map(|broker| Arc::clone(&broker.peer))
+        broker.and_then(|broker| broker.peer.clone())
     }
 
     /// Something went wrong there: it is asked for again before it is used the next time.
@@ -157,7 +158,7 @@ impl<B: Backend> Inner<B> {
             }
             route.quiet_until_us.store(now.plus_us(QUIET_US).as_us(), Ordering::Relaxed);
         }
-        match (self.fetch(topic, until).await, known) {
+        match (self.fetch(topic, until, known.is_some()).await, known) {
             (Ok(route), _) => Ok(self.keep(topic, route)),
             // The last good one.
             (Err(_), Some(route)) => Ok(route),
@@ -177,7 +178,7 @@ impl<B: Backend> Inner<B> {
         routes.insert(topic.into(), Arc::clone(&route));
         let needed: Vec<Arc<Peer<B>>> = routes
             .values()
-            .flat_map(|route| route.brokers.iter().map(|broker| Arc::clone(&broker.peer)))
+            .flat_map(|route| route.brokers.iter().filter_map(|broker| broker.peer.clone()))
             .collect();
         drop(routes);
         let name_servers = &self.routes.name_servers;
@@ -187,13 +188,22 @@ impl<B: Backend> Inner<B> {
         route
     }
 
-    /// Asks for a topic's route, or for that by which brokers make topics.
-    async fn fetch(&self, topic: &str, until: Instant) -> Result<Route<B>, NoRoute> {
+    /// Asks for a topic's route, or for that by which brokers make topics. Not for that where a route
+    /// is known: then its brokers are away for a moment only, and keys would go to other queues.
+    async fn fetch(
+        &self,
+        topic: &str,
+        until: Instant,
+        is_known: bool,
+    ) -> Result<Route<B>, NoRoute> {
         let said = self.ask_name_servers(topic, i32::MAX, until).await;
         if let Said::Route(route) = said.map_err(NoRoute::Unreachable)? {
             return Ok(route);
         }
-        let said = self.ask_name_servers(TEMPLATE, TEMPLATE_QUEUES, until).await;
+        let said = match is_known {
+            true => Ok(Said::Unknown),
+            false => self.ask_name_servers(TEMPLATE, TEMPLATE_QUEUES, until).await,
+        };
         match said.map_err(NoRoute::Unreachable)? {
             Said::Route(route) => Ok(route),
             Said::Unknown => Err(NoRoute::Unknown(alloc::format!(
@@ -281,17 +291,21 @@ impl<B: Backend> Inner<B> {
             };
             let address: Endpoint = address.to_string().parse().map_err(|error| text(&error))?;
             let name = broker.broker_name.to_string().into();
-            brokers.push(Broker { name, peer: self.peers.advertised(&address) });
+            brokers.push(Broker { name, peer: Some(self.peers.advertised(&address)) });
         }
         let mut queues = Vec::new();
         for queue in data.publish_queues() {
             let (name, number) = queue.map_err(|error| text(&error))?;
             let name = name.to_string();
-            if let Some(place) = brokers.iter().position(|broker| *broker.name == *name)
-                && number < queues_max
-            {
-                queues.push((place, number));
+            if number >= queues_max {
+                continue;
             }
+            let known = brokers.iter().position(|broker| *broker.name == *name);
+            let place = known.unwrap_or_else(|| {
+                brokers.push(Broker { name: name.into(), peer: None });
+                brokers.len() - 1
+            });
+            queues.push((place, number));
         }
         let now = self.clock.now();
         // Somewhere, so that not all clients begin with the same queue.

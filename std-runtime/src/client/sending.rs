@@ -12,9 +12,10 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 
 use turbopump_core::random::SplitMix64;
-use turbopump_core::rocketmq::client::{Attempts, Busy, Failure, Preference, Verdict};
+use turbopump_core::rocketmq::client::{
+    Attempts, Busy, Failure, Preference, Verdict, place_of_key,
+};
 use turbopump_core::rocketmq::wire::command::{Command, SendMessageResponseHeader};
-use turbopump_core::rocketmq::wire::identity::java_hash;
 use turbopump_core::time::{Clock, Instant};
 
 use super::Inner;
@@ -266,7 +267,11 @@ impl<B: Backend> Core<B> {
         let Some((broker, queue)) = pick(&route, now.at, trace, target) else {
             return Err(trace.no_route(no_queue(target)));
         };
-        let peer = &broker.peer;
+        let Some(peer) = &broker.peer else {
+            inner.routes.doubt(outgoing.topic);
+            trace.failed_at = Some(Arc::clone(&broker.name));
+            return Err(trace.no_route(away(&broker.name)));
+        };
         peer.health().handle_sent(now.at);
         let header = outgoing.header(&self.wire_group, now, &broker.name, queue);
         let timeout = Duration::from_micros(until.us_since(now.at));
@@ -328,9 +333,17 @@ impl<B: Backend> Core<B> {
         let (broker, queue) = picked.ok_or_else(no_route)?;
         let header = outgoing.header(&self.wire_group, now, &broker.name, queue);
         let timeout = Duration::from_micros(until.us_since(now.at));
-        let told = broker.peer.tell(outgoing.code, &header, &outgoing.body, timeout).await;
+        let Some(peer) = &broker.peer else {
+            self.inner.routes.doubt(outgoing.topic);
+            return Err(SendErrorKind::NoRoute { reason: away(&broker.name) });
+        };
+        let told = peer.tell(outgoing.code, &header, &outgoing.body, timeout).await;
         told.map_err(|error| SendErrorKind::Unreachable { reason: error.reason })
     }
+}
+
+fn away(broker: &str) -> Box<str> {
+    format!("broker {broker:?}, whose queue it is, is away; is it running?").into()
 }
 
 fn no_queue(target: Target<'_>) -> Box<str> {
@@ -365,13 +378,6 @@ impl Trace {
     }
 }
 
-/// The place of a key's queue among `len`.
-pub(super) fn place_of_key(key: &str, len: usize) -> Option<usize> {
-    // As Java has it: the remainder first, then its absolute value.
-    let remainder = java_hash(key).checked_rem(i32::try_from(len).ok()?)?;
-    usize::try_from(remainder.unsigned_abs()).ok()
-}
-
 /// The next queue, at a broker that is well where there is one; or the one that is meant.
 fn pick<'r, B: Backend>(
     route: &'r Route<B>,
@@ -391,8 +397,9 @@ fn pick<'r, B: Backend>(
                 let queue = route.queues.get(index);
                 let broker = queue.and_then(|(place, _)| route.brokers.get(*place));
                 broker.map_or(Preference::Never, |broker| {
+                    let Some(peer) = &broker.peer else { return Preference::Never };
                     let has_failed = trace.failed_at.as_ref() == Some(&broker.name);
-                    Preference::of(broker.peer.health().state(now), has_failed)
+                    Preference::of(peer.health().state(now), has_failed)
                 })
             };
             route.turns().pick(len, wanted)?

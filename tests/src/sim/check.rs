@@ -3,6 +3,7 @@
 use alloc::collections::BTreeMap;
 use core::fmt;
 
+use turbopump_core::rocketmq::engine;
 use turbopump_std::client::{SendError, SendReceipt};
 
 use super::backend::{Left, Stuck};
@@ -48,6 +49,8 @@ pub enum Violation {
     NotHealed(String),
     /// Memory, permits, connections, tasks or timers are left when all has ended.
     Left(String),
+    /// A broker has never got a message.
+    Idle(String),
     /// Some kind of fault has not hit anybody.
     FaultMissed(String),
 }
@@ -73,7 +76,7 @@ pub(super) struct Record {
 #[derive(Clone, Debug)]
 pub(super) enum End {
     Open,
-    Taken(SendReceipt),
+    Taken(Place),
     /// Sent without asking for an answer.
     Handed,
     /// Not sent; whether it may be there all the same.
@@ -83,10 +86,40 @@ pub(super) enum End {
     },
 }
 
+/// Where a message should be.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) broker: String,
+    pub(super) queue: i32,
+    pub(super) offset: i64,
+    pub(super) id: String,
+}
+
 impl End {
+    /// The same of a device's message, whose broker has this name.
+    pub(super) fn of_device(
+        outcome: Result<engine::Placed, engine::SendError>,
+        broker: Option<&str>,
+    ) -> Self {
+        match outcome {
+            Ok(placed) => Self::Taken(Place {
+                broker: broker.unwrap_or_default().to_owned(),
+                queue: placed.queue,
+                offset: placed.offset,
+                id: placed.message_id.to_string(),
+            }),
+            Err(error) => Self::Failed { maybe_sent: error.maybe_sent, why: error.to_string() },
+        }
+    }
+
     pub(super) fn of(outcome: Result<SendReceipt, SendError>) -> Self {
         match outcome {
-            Ok(receipt) => Self::Taken(receipt),
+            Ok(receipt) => Self::Taken(Place {
+                broker: String::from(&*receipt.broker),
+                queue: receipt.queue,
+                offset: receipt.offset,
+                id: receipt.message_id.to_string(),
+            }),
             Err(error) => {
                 let (maybe_sent, why) = (error.maybe_sent(), error.to_string());
                 Self::Failed { maybe_sent, why }
@@ -128,11 +161,10 @@ pub(super) fn check_stored(records: &[Record], stored: &Stored) -> Result<(), Vi
     }
     for record in records {
         let End::Taken(receipt) = &record.end else { continue };
-        let queue = (String::from(&*receipt.broker), receipt.queue);
+        let queue = (receipt.broker.clone(), receipt.queue);
         let found = usize::try_from(receipt.offset).ok();
         let found = found.and_then(|offset| stored.get(&queue)?.get(offset));
-        let id = receipt.message_id.to_string();
-        let is_it = found.is_some_and(|(body, found_id)| *body == record.body && *found_id == id);
+        let is_it = found.is_some_and(|(body, id)| *body == record.body && *id == receipt.id);
         if !is_it {
             let found = found.map(|(body, _)| start_of(body));
             let place = format!("{queue:?} at {}: {found:?}", receipt.offset);
@@ -144,7 +176,7 @@ pub(super) fn check_stored(records: &[Record], stored: &Stored) -> Result<(), Vi
 
 /// Messages of one key, each sent when the one before had its outcome.
 pub(super) fn check_order(records: &[Record]) -> Result<(), Violation> {
-    let mut keys: BTreeMap<&str, Vec<&SendReceipt>> = BTreeMap::new();
+    let mut keys: BTreeMap<&str, Vec<&Place>> = BTreeMap::new();
     for record in records {
         if let (Some(key), End::Taken(receipt)) = (&record.key, &record.end) {
             keys.entry(key).or_default().push(receipt);
@@ -155,7 +187,7 @@ pub(super) fn check_order(records: &[Record]) -> Result<(), Violation> {
             let [before, after] = pair else { continue };
             let is_same = before.broker == after.broker && before.queue == after.queue;
             if !is_same || before.offset >= after.offset {
-                let place = |one: &SendReceipt| (one.broker.clone(), one.queue, one.offset);
+                let place = |one: &Place| (one.broker.clone(), one.queue, one.offset);
                 let found = format!("{:?} before {:?}", place(before), place(after));
                 return Err(Violation::Order { key: key.into(), found });
             }

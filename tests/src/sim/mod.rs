@@ -6,6 +6,7 @@
 //! | `backend` | who runs next, and what time it is |
 //! | `net` | when bytes arrive, and how many at once |
 //! | `faults` | what can go wrong |
+//! | `sensor` | what a device sends, by the core's engine alone |
 //! | `world` | who sends what, and when something goes wrong |
 //! | `check` | what must be true whatever goes wrong |
 
@@ -13,6 +14,7 @@ mod backend;
 mod check;
 mod faults;
 mod net;
+mod sensor;
 mod world;
 
 pub use backend::{Left, Sim, Stuck};

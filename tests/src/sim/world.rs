@@ -9,11 +9,12 @@ use std::sync::{Mutex, PoisonError};
 use turbopump_core::rocketmq::wire::command::PullMessageRequestHeader;
 use turbopump_core::rocketmq::wire::header::{request_code, response_code};
 use turbopump_core::rocketmq::wire::message::Messages;
-use turbopump_std::backend::{Backend, Endpoint, SocketOptions};
-use turbopump_std::broker::{BrokerConfig, EmbeddedBroker, Fault, FaultAction};
+use turbopump_std::backend::{Backend, SocketOptions};
+use turbopump_std::broker::name_server::NameServerConfig;
+use turbopump_std::broker::{BrokerConfig, EmbeddedBroker, EmbeddedNameServer, Fault, FaultAction};
 use turbopump_std::client::{
     Acknowledgement, Batching, Client, ClientConfig, Message, MessageQueue, PlantedBug, Producer,
-    ProducerConfig, SendError, SendReceipt,
+    ProducerConfig, SendError, SendReceipt, TopicConfig,
 };
 use turbopump_std::memory::BufferPool;
 use turbopump_std::net::RequestLinkConfig;
@@ -40,12 +41,12 @@ pub struct Outcome {
     pub took_us: u64,
 }
 
-const TIMEOUT_US: u64 = 3_000_000;
+pub(super) const TIMEOUT_US: u64 = 3_000_000;
 /// The whole run has to be over by then.
 const RUN_US: u64 = 120_000_000;
-const TOPIC: &str = "Orders";
+pub(super) const TOPIC: &str = "Orders";
 
-type Records = Arc<Mutex<Vec<Record>>>;
+pub(super) type Records = Arc<Mutex<Vec<Record>>>;
 
 /// Runs a world with a seed, and with a bug.
 #[must_use]
@@ -74,8 +75,9 @@ pub fn run(seed: u64, bug: Option<PlantedBug>) -> Outcome {
 }
 
 async fn act(sim: Sim, records: Records, bug: Option<PlantedBug>) -> Result<(), Violation> {
-    let brokers = brokers(&sim).await;
-    let name_server = brokers[0].name_server_address();
+    let (apart, brokers) = brokers(&sim).await;
+    let name_server = apart.address();
+    let halves = sim.left().halves;
     let mut config = ClientConfig::new(&name_server.to_string());
     config.send.timeout_us = TIMEOUT_US;
     config.route_age_max = Duration::from_secs(2);
@@ -83,6 +85,15 @@ async fn act(sim: Sim, records: Records, bug: Option<PlantedBug>) -> Result<(), 
     config.planted_bug = bug;
     let client = Client::start(sim.clone(), config).await;
     let client = client.map_err(|error| Violation::NotHealed(error.to_string()))?;
+    // Ordered, so that a key's queue stays the same when a broker is away.
+    let mut topic = TopicConfig::new(TOPIC);
+    topic.order = true;
+    let made = client.admin().create_topic(&topic).await;
+    made.map_err(|error| Violation::NotHealed(error.to_string()))?;
+    // The name server hears of it from each broker.
+    sim.sleep_us(200_000).await;
+    let known = client.producer("together").queues(TOPIC).await;
+    known.map_err(|error| Violation::NotHealed(error.to_string()))?;
     let mut batching = Batching { linger_us: sim.below(5_000), ..Batching::default() };
     (batching.messages_max, batching.bytes_max) = (1 + sim.below(12) as u32, 3_000);
     let mut together = ProducerConfig::default();
@@ -97,15 +108,20 @@ async fn act(sim: Sim, records: Records, bug: Option<PlantedBug>) -> Result<(), 
         together,
         is_over: AtomicBool::new(false),
     });
-    let actors = 9;
+    let actors = 11;
     let left = Arc::new(Mutex::new(actors));
     for actor in 0..actors {
         let (crew, left) = (Arc::clone(&crew), Arc::clone(&left));
         sim.spawn(async move {
-            crew.play(actor).await;
+            match actor {
+                9 | 10 => super::sensor::play(&crew, name_server, actor).await,
+                _ => Arc::clone(&crew).play(actor).await,
+            }
             *left.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
         });
     }
+    // Where the topic is, everybody has heard by then.
+    sim.sleep_us(100_000).await;
     strike_all(&sim, &brokers).await;
     crew.is_over.store(true, Ordering::SeqCst);
     while *left.lock().unwrap_or_else(PoisonError::into_inner) > 0 {
@@ -120,7 +136,9 @@ async fn act(sim: Sim, records: Records, bug: Option<PlantedBug>) -> Result<(), 
     }
     crew.end(crew.len() - 1, probed);
     crew.together.flush().await;
-    finish(&crew, &client, brokers).await
+    finish(&crew, &client, brokers, halves).await?;
+    apart.shutdown().await;
+    Ok(())
 }
 
 /// What must be true in the end.
@@ -128,6 +146,7 @@ async fn finish(
     crew: &Crew,
     client: &Client<Sim>,
     brokers: Vec<EmbeddedBroker<Sim>>,
+    halves_before: usize,
 ) -> Result<(), Violation> {
     let sim = &crew.sim;
     let records = crew.records.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -141,10 +160,10 @@ async fn finish(
     if !report.in_time || report.abandoned > 0 {
         return Err(Violation::Left(format!("{report:?}")));
     }
-    // Both sides have seen it; a second broker keeps its connection to the first.
+    // Both sides have seen it; brokers keep their connections to the name server.
     sim.sleep_us(100_000).await;
     let halves = sim.left().halves;
-    if brokers.len() == 1 && halves > 0 {
+    if halves > halves_before {
         return Err(Violation::Left(format!("{halves} halves of connections of the client")));
     }
     let mut stored = Stored::new();
@@ -152,6 +171,11 @@ async fn finish(
         read_back(sim, broker.address(), name, &mut stored).await;
     }
     check_stored(&records, &stored)?;
+    let is_idle =
+        |name: &&&str| !stored.iter().any(|((its, _), all)| its == **name && !all.is_empty());
+    if let Some(name) = NAMES.iter().take(brokers.len()).find(is_idle) {
+        return Err(Violation::Idle((*name).into()));
+    }
     for broker in brokers {
         broker.shutdown().await;
     }
@@ -163,9 +187,11 @@ async fn finish(
     Ok(())
 }
 
-const NAMES: [&str; 2] = ["broker-a", "broker-b"];
+pub(super) const NAMES: [&str; 2] = ["broker-a", "broker-b"];
 
-async fn brokers(sim: &Sim) -> Vec<EmbeddedBroker<Sim>> {
+async fn brokers(sim: &Sim) -> (EmbeddedNameServer<Sim>, Vec<EmbeddedBroker<Sim>>) {
+    let apart = EmbeddedNameServer::start(sim.clone(), NameServerConfig::default()).await;
+    let apart = apart.unwrap_or_else(|error| panic!("the simulated name server: {error}"));
     let mut brokers: Vec<EmbeddedBroker<Sim>> = Vec::new();
     let many = 1 + sim.below(2) as usize;
     for name in NAMES.iter().take(many) {
@@ -173,16 +199,14 @@ async fn brokers(sim: &Sim) -> Vec<EmbeddedBroker<Sim>> {
         config.broker_name = (*name).into();
         config.default_topic_queues = 4;
         config.seed = sim.random_seed();
-        if let Some(first) = brokers.first() {
-            let at = first.name_server_address();
-            config.register_at = vec![Endpoint::new(&at.ip().to_string(), at.port())];
-        }
+        config.name_server = None;
+        config.register_at = vec![apart.address().into()];
         let broker = EmbeddedBroker::start(sim.clone(), config).await;
         brokers.push(broker.unwrap_or_else(|error| panic!("the simulated broker: {error}")));
     }
-    // The second one is known by then.
+    // They are known by then.
     sim.sleep_us(100_000).await;
-    brokers
+    (apart, brokers)
 }
 
 /// Every kind of fault, in any order, until each has hit somebody.
@@ -196,7 +220,7 @@ async fn strike_all(sim: &Sim, brokers: &[EmbeddedBroker<Sim>]) {
             FaultKind::Busy | FaultKind::LostAnswer => inject(sim, brokers, kind).await,
             _ => {
                 let before = sim.state().net.counts.get(kind);
-                for _ in 0..800 {
+                for _ in 0..2_000 {
                     let now_us = sim.now_us();
                     sim.state().strike(kind, now_us);
                     if sim.state().net.counts.get(kind) > before {
@@ -228,7 +252,7 @@ async fn inject(sim: &Sim, brokers: &[EmbeddedBroker<Sim>], kind: FaultKind) {
             broker.inject(Fault::new(action.clone()).of_code(code).times(2));
         }
     }
-    for _ in 0..800 {
+    for _ in 0..2_000 {
         if faults() > before {
             sim.state().net.counts.add(kind);
             break;
@@ -240,13 +264,13 @@ async fn inject(sim: &Sim, brokers: &[EmbeddedBroker<Sim>], kind: FaultKind) {
 }
 
 /// Whoever sends.
-struct Crew {
-    sim: Sim,
-    records: Records,
+pub(super) struct Crew {
+    pub(super) sim: Sim,
+    pub(super) records: Records,
     alone: Producer<Sim>,
     together: Producer<Sim>,
     /// Nothing goes wrong any more.
-    is_over: AtomicBool,
+    pub(super) is_over: AtomicBool,
 }
 
 impl Crew {
@@ -255,7 +279,7 @@ impl Crew {
     }
 
     /// A message that nobody has sent yet: its number, and its body.
-    fn begin(&self, who: &str, key: Option<&str>) -> (usize, String) {
+    pub(super) fn begin(&self, who: &str, key: Option<&str>) -> (usize, String) {
         let long = match self.sim.below(10) {
             0 => 4_000 + self.sim.below(4_000),
             _ => self.sim.below(300),
@@ -263,7 +287,7 @@ impl Crew {
         self.begin_long(who, key, long)
     }
 
-    fn begin_short(&self, who: &str, key: Option<&str>) -> (usize, String) {
+    pub(super) fn begin_short(&self, who: &str, key: Option<&str>) -> (usize, String) {
         self.begin_long(who, key, self.sim.below(300))
     }
 
@@ -382,7 +406,7 @@ impl Crew {
     }
 }
 
-fn note_end(sim: &Sim, records: &Records, number: usize, end: End) {
+pub(super) fn note_end(sim: &Sim, records: &Records, number: usize, end: End) {
     let mut records = records.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(record) = records.get_mut(number) else { return };
     (record.told, record.ended_us) = (record.told + 1, sim.now_us());

@@ -326,6 +326,22 @@ impl<'s, H: Correlate, B: BufferSource> Requests<'s, H, B> {
         (self.open, self.aborted) = (false, true);
     }
 
+    /// Makes a link that is closed new, over the same storage, for another connection. Requests
+    /// whose outcome nobody has taken are given up; what was counted stays.
+    ///
+    /// `false`, and nothing has happened, where the link is not closed.
+    pub fn renew(&mut self) -> bool {
+        if self.closed.is_none() {
+            return false;
+        }
+        self.places.clear();
+        self.outgoing.clear();
+        while self.incoming.pop().is_some() {}
+        (self.open, self.aborted, self.closed) = (true, false, None);
+        (self.body_for, self.skip, self.earliest) = (None, 0, Instant::NEVER);
+        true
+    }
+
     /// Which place a request has, from 0: for tables beside the machine.
     #[inline]
     #[must_use]

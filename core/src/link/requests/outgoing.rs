@@ -230,5 +230,6 @@ impl<'s, R: PoolRef> Outgoing<'s, R> {
         self.open = None;
         self.ring.iter_mut().for_each(|chunk| *chunk = None);
         self.len = 0;
+        (self.handed_out, self.written) = (self.accepted, self.accepted);
     }
 }

@@ -158,6 +158,16 @@ impl<'s, R: PoolRef> Places<'s, R> {
     }
 
     /// The place of the request `id`, as long as that is there.
+    /// Frees all that are taken.
+    pub(super) fn clear(&mut self) {
+        for index in 0..self.used_end {
+            let taken = self.places.get(index).filter(|place| place.state != State::Free);
+            if let Some(id) = taken.map(|place| place.id) {
+                self.release(id);
+            }
+        }
+    }
+
     #[inline]
     pub(super) fn find(&mut self, id: u32) -> Option<&mut RequestPlace<R>> {
         let place = self.places.get_mut((id & self.index_mask) as usize)?;

@@ -54,6 +54,9 @@ pub enum HealthState {
 }
 
 impl Health {
+    /// A broker of which nothing is known.
+    pub const NEW: Self = Self { avoided_until: None, failures: 0 };
+
     /// What is to be done about the broker now.
     #[must_use]
     pub fn state(&self, now: Instant) -> HealthState {

@@ -10,6 +10,8 @@
 //! | `health` | whether a broker is avoided, and when it is tried again | sending |
 //! | `attempts` | how often something is sent, for how long, and after which pause | sending |
 //! | `selection` | which queue is next | what a queue is |
+//! | `ids` | what the id of a message is | counting |
+//! | `status` | how safe a message is that was taken | whether that is enough |
 
 // What comes from peers and users: every sum and index has to say what happens out of range.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
@@ -17,11 +19,16 @@
 mod attempts;
 mod busy;
 mod health;
+mod ids;
 mod name_servers;
 mod selection;
+mod status;
 
 pub use attempts::{Attempt, Attempts, Failure, SendPolicy, Verdict, is_worth_a_retry};
 pub use busy::{Busy, BusyKind};
 pub use health::{Health, HealthState};
+pub use ids::MessageIds;
 pub use name_servers::{InvalidNameServer, NameServer, NameServers, name_servers};
-pub use selection::{Preference, RoundRobin};
+pub(crate) use selection::place_of_hash;
+pub use selection::{Preference, RoundRobin, place_of_key};
+pub use status::SendStatus;

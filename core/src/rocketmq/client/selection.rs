@@ -1,6 +1,7 @@
 //! Which queue is next: in turns, those of brokers that are well first.
 
 use super::health::HealthState;
+use crate::rocketmq::wire::identity::java_hash;
 
 /// How much a queue is wanted; the greatest is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,6 +72,26 @@ impl RoundRobin {
         self.next = index.wrapping_add(1);
         Some(index)
     }
+}
+
+/// The place of a key's queue among `len`, as the Java client has it: the hash's remainder first,
+/// then its absolute value. `None` where there are none.
+///
+/// ```
+/// use turbopump_core::rocketmq::client::place_of_key;
+///
+/// assert_eq!(place_of_key("customer 7", 4), place_of_key("customer 7", 4));
+/// assert_eq!(place_of_key("customer 7", 0), None);
+/// ```
+#[must_use]
+pub fn place_of_key(key: &str, len: usize) -> Option<usize> {
+    place_of_hash(java_hash(key), len)
+}
+
+/// The same for a key of which only Java's hash is known.
+pub(crate) fn place_of_hash(hash: i32, len: usize) -> Option<usize> {
+    let remainder = hash.checked_rem(i32::try_from(len).ok()?)?;
+    usize::try_from(remainder.unsigned_abs()).ok()
 }
 
 #[cfg(test)]

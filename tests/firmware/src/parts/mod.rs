@@ -39,6 +39,7 @@ parts! {
     "wire_rebalance" wire_rebalance,
     "wire_pop" wire_pop,
     "wire_trace" wire_trace,
+    "engine" engine,
 }
 
 #[cfg(any(feature = "wire_json", feature = "wire_binary"))]
