@@ -188,8 +188,9 @@ impl<B: Backend> Inner<B> {
         route
     }
 
-    /// Asks for a topic's route, or for that by which brokers make topics. Not for that where a route
-    /// is known: then its brokers are away for a moment only, and keys would go to other queues.
+    /// Asks for a topic's route, or for that by which brokers make topics. Not for that where a
+    /// route is known: then its brokers are away for a moment only, and keys would go to other
+    /// queues.
     async fn fetch(
         &self,
         topic: &str,

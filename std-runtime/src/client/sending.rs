@@ -26,6 +26,7 @@ use super::hooks::Hooks;
 use super::ids::ID_BYTES;
 use super::message::Message;
 use super::outgoing::{Outgoing, Packing, Target, Workshop};
+use super::peers::Peer;
 use super::planted::PlantedBug;
 use super::receipt::{SendStatus, Taken};
 use super::routes::{Broker, NoRoute, Route};
@@ -259,19 +260,14 @@ impl<B: Backend> Core<B> {
             Err(NoRoute::Unreachable(reason)) => return Err(trace.no_route(reason.into())),
         };
         let now = inner.clock.now();
-        let is_wrong = self.inner.planted.is(PlantedBug::OtherQueueOnRetry);
-        let target = match outgoing.target {
-            Target::Key(_) if is_wrong && trace.failed_at.is_some() => Target::Any,
-            target => target,
-        };
+        let target = self.target(outgoing, trace);
         let Some((broker, queue)) = pick(&route, now.at, trace, target) else {
             return Err(trace.no_route(no_queue(target)));
         };
-        let Some(peer) = &broker.peer else {
-            inner.routes.doubt(outgoing.topic);
+        let peer = self.peer(broker, outgoing.topic).map_err(|reason| {
             trace.failed_at = Some(Arc::clone(&broker.name));
-            return Err(trace.no_route(away(&broker.name)));
-        };
+            trace.no_route(reason)
+        })?;
         peer.health().handle_sent(now.at);
         let header = outgoing.header(&self.wire_group, now, &broker.name, queue);
         let timeout = Duration::from_micros(until.us_since(now.at));
@@ -317,6 +313,24 @@ impl<B: Backend> Core<B> {
         })
     }
 
+    /// Which queue it is for, in this attempt as in the others.
+    fn target<'t>(&self, outgoing: &Outgoing<'t>, trace: &Trace) -> Target<'t> {
+        let is_wrong = self.inner.planted.is(PlantedBug::OtherQueueOnRetry);
+        match outgoing.target {
+            Target::Key(_) if is_wrong && trace.failed_at.is_some() => Target::Any,
+            target => target,
+        }
+    }
+
+    /// Whom to ask at a broker; it is known by its queues only while it is away.
+    fn peer<'r>(&self, broker: &'r Broker<B>, topic: &str) -> Result<&'r Arc<Peer<B>>, Box<str>> {
+        broker.peer.as_ref().ok_or_else(|| {
+            self.inner.routes.doubt(topic);
+            let name = &broker.name;
+            format!("broker {name:?}, whose queue it is, is away; is it running?").into()
+        })
+    }
+
     /// Sends what is not answered, once.
     pub(super) async fn tell(
         &self,
@@ -333,17 +347,11 @@ impl<B: Backend> Core<B> {
         let (broker, queue) = picked.ok_or_else(no_route)?;
         let header = outgoing.header(&self.wire_group, now, &broker.name, queue);
         let timeout = Duration::from_micros(until.us_since(now.at));
-        let Some(peer) = &broker.peer else {
-            self.inner.routes.doubt(outgoing.topic);
-            return Err(SendErrorKind::NoRoute { reason: away(&broker.name) });
-        };
+        let peer = self.peer(broker, outgoing.topic);
+        let peer = peer.map_err(|reason| SendErrorKind::NoRoute { reason })?;
         let told = peer.tell(outgoing.code, &header, &outgoing.body, timeout).await;
         told.map_err(|error| SendErrorKind::Unreachable { reason: error.reason })
     }
-}
-
-fn away(broker: &str) -> Box<str> {
-    format!("broker {broker:?}, whose queue it is, is away; is it running?").into()
 }
 
 fn no_queue(target: Target<'_>) -> Box<str> {

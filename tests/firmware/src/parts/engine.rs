@@ -88,7 +88,7 @@ pub(crate) fn run(checks: &mut Checks) {
     );
     let settings = EngineConfig::new("10.0.0.4:9876", "sensors", "sensor-17");
     let mut engine = must(Engine::new(settings, storage, pool, 17));
-    hprintln!("and {} bytes of its own; a link is {}", size_of_val(&engine), storage_bytes);
+    hprintln!("and {} bytes of its own", size_of_val(&engine));
 
     let now = Now::new(Instant::from_ms(1), 1_700_000_000_000);
     let ticket = must(engine.send(now, &Outgoing::new("Readings", b"21.5")));
