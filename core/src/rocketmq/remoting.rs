@@ -14,11 +14,16 @@ use crate::link::{Correlate, FrameKind};
 /// transaction checks, have some hundred bytes.
 pub const REMOTING_HEADER_BYTES_MAX: usize = 32 * 1024;
 
+/// The `opaque` of a request's header whose number is still to be put in its place: in JSON that is
+/// done by [`Remoting`] only over this one.
+pub const UNNUMBERED: i32 = i32::MIN;
+
 /// RocketMQ's frames as requests and answers: the field `opaque` is the correlation id, the lowest
 /// bit of `flag` says which frames are answers.
 ///
-/// Requests have binary headers, whose `opaque` is at a fixed place; answers, and what the peer
-/// asks, may have either kind, because servers answer in the way that they are set to.
+/// Requests may have binary headers, whose `opaque` is at a fixed place, or JSON with
+/// [`UNNUMBERED`]; answers, and what the peer asks, may have either kind, because servers answer in
+/// the way that they are set to.
 ///
 /// ```
 /// use turbopump_core::link::{Correlate, FrameKind};
@@ -118,8 +123,7 @@ impl Correlate for Remoting {
 
     fn write_id(&self, id: u32, head: &mut [u8]) -> Result<(), FrameError> {
         if head.get(LENGTH_BYTES) != Some(&Serialization::Rocketmq.code()) {
-            let reason = "a binary header, in which the number of a request can be put";
-            return Err(FrameError::Malformed { at: LENGTH_BYTES as u64, reason });
+            return write_json_id(id, head);
         }
         let frame_bytes = i64::try_from(head.len()).unwrap_or(i64::MAX);
         let place: Option<&mut [u8; 4]> =
@@ -131,6 +135,37 @@ impl Correlate for Remoting {
         *place = id.to_be_bytes();
         Ok(())
     }
+}
+
+/// Puts the number over that of [`UNNUMBERED`], with spaces before it, so that lengths stay as they
+/// are.
+fn write_json_id(id: u32, head: &mut [u8]) -> Result<(), FrameError> {
+    // Nowhere else: within texts, quotes are escaped.
+    const MARK: &[u8] = b"\"opaque\":-2147483648";
+    const DIGITS: usize = 11;
+    let found = head.windows(MARK.len()).position(|part| part == MARK);
+    let end = found.map(|at| at.saturating_add(MARK.len()));
+    let start = end.map(|end| end.saturating_sub(DIGITS));
+    let place = start.zip(end).and_then(|(start, end)| head.get_mut(start..end));
+    let Some(place) = place else {
+        let reason = "a header with a place for the number of a request";
+        return Err(FrameError::Malformed { at: LENGTH_BYTES as u64, reason });
+    };
+    let number = id.cast_signed();
+    let mut left = number.unsigned_abs();
+    for (index, digit) in place.iter_mut().rev().enumerate() {
+        *digit = match (left, index) {
+            (0, 1..) => b' ',
+            _ => b'0'.saturating_add((left % 10) as u8),
+        };
+        left /= 10;
+    }
+    if number < 0
+        && let Some(sign) = place.iter_mut().rev().find(|digit| **digit == b' ')
+    {
+        *sign = b'-';
+    }
+    Ok(())
 }
 
 /// The header's length, once it is there.
@@ -185,11 +220,34 @@ mod tests {
     }
 
     #[test]
+    fn a_request_in_json_gets_its_number_where_it_belongs() {
+        let protocol = Remoting::default();
+        let header = Header::request(HEART_BEAT, UNNUMBERED);
+        // What looks like it is left alone.
+        let fields = [
+            ("opaque", "-2147483648"),
+            ("\"opaque\":-2147483648", "x"),
+            ("z", "\"opaque\":-2147483648"),
+        ];
+        for id in [0, 7, 1_234_567_890, 0x7fff_ffff, 1 << 31, u32::MAX] {
+            let mut memory = [0; 512];
+            let len = encode(&header, Serialization::Json, &fields, b"body", &mut memory).unwrap();
+            protocol.write_id(id, &mut memory[..len]).unwrap();
+            let read = Frame::decode(&memory[..len]).unwrap();
+            assert_eq!((read.header.opaque, read.body), (id.cast_signed(), &b"body"[..]));
+            assert_eq!(read.header.code, HEART_BEAT);
+            for (name, value) in fields {
+                assert_eq!(read.ext.get(name).unwrap(), Some(value.into()));
+            }
+        }
+    }
+
+    #[test]
     fn what_is_no_header_is_refused_where_it_is_wrong() {
         let protocol = Remoting::default();
         let mut memory = [0; 256];
         let len = frame(&Header::request(HEART_BEAT, 0), Serialization::Json, &mut memory);
-        assert!(protocol.write_id(1, &mut memory[..len]).is_err(), "JSON has no fixed place");
+        assert!(protocol.write_id(1, &mut memory[..len]).is_err(), "there is no place for it");
         assert!(protocol.write_id(1, &mut [0, 0, 0, 0, 1, 0, 0, 0]).is_err(), "too short");
         let long = [0, 1, 0, 0, 0, 0, 0x80, 1];
         assert_eq!(protocol.head_bytes(&long), PREFIX_BYTES);

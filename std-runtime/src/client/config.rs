@@ -10,6 +10,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 
 use turbopump_core::rocketmq::client::SendPolicy;
+use turbopump_core::rocketmq::wire::header::Serialization;
 
 use crate::backend::Endpoint;
 
@@ -42,6 +43,9 @@ pub struct ClientConfig {
     pub in_flight_messages_max: usize,
     /// Their bytes; 64 MiB. A single message may always be under way.
     pub in_flight_bytes_max: u64,
+    /// How the headers of requests are written; in binary form. JSON is longer, and for what stands
+    /// between that knows nothing else.
+    pub header_serialization: Serialization,
     /// The namespace of all topics and groups; none by default.
     pub namespace: Option<String>,
     /// The longest body in bytes; 4 MiB, as brokers have it.
@@ -77,6 +81,7 @@ impl ClientConfig {
             name_server_timeout: Duration::from_secs(1),
             in_flight_messages_max: 10_000,
             in_flight_bytes_max: 64 << 20,
+            header_serialization: Serialization::Rocketmq,
             namespace: None,
             message_bytes_max: 4 << 20,
             compress_from_bytes: 4_096,

@@ -123,6 +123,7 @@ pub use shutdown::ShutdownReport;
 pub use transaction::{
     HalfMessage, TransactionListener, TransactionProducer, TransactionReceipt, TransactionState,
 };
+pub use turbopump_core::rocketmq::wire::header::Serialization;
 
 /// A client of one cluster: a cheap handle.
 pub struct Client<B: Backend> {

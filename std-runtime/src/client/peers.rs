@@ -16,7 +16,9 @@ use alloc::vec::Vec;
 use turbopump_core::link::RequestCounters;
 use turbopump_core::pool::{ClassLayout, Layout};
 use turbopump_core::rocketmq::client::{Health, HealthState};
-use turbopump_core::rocketmq::wire::header::{ExtSource, FLAG_ONEWAY, request_code, response_code};
+use turbopump_core::rocketmq::wire::header::{
+    ExtSource, FLAG_ONEWAY, Serialization, request_code, response_code,
+};
 
 use turbopump_core::time::Instant as CoreInstant;
 
@@ -44,6 +46,7 @@ pub(super) struct Peers<B: Backend> {
     settings: PoolSettings,
     planted: Planted,
     mapper: Option<AddressMapper>,
+    serialization: Serialization,
     #[cfg(feature = "acl")]
     user: Option<User>,
     pub(super) buffers: BufferPool,
@@ -61,6 +64,7 @@ pub(super) struct Peer<B: Backend> {
     pub(super) endpoint: Endpoint,
     pool: ConnectionPool<B>,
     buffers: BufferPool,
+    serialization: Serialization,
     #[cfg(feature = "acl")]
     user: Option<User>,
     planted: Planted,
@@ -138,6 +142,7 @@ impl<B: Backend> Peers<B> {
             settings,
             planted: Planted::of(config),
             mapper: config.address_mapper.clone(),
+            serialization: config.header_serialization,
             #[cfg(feature = "acl")]
             user: config.user.clone(),
             buffers,
@@ -175,6 +180,7 @@ impl<B: Backend> Peers<B> {
                 self.settings.clone(),
             ),
             buffers: self.buffers.clone(),
+            serialization: self.serialization,
             #[cfg(feature = "acl")]
             user: self.user.clone(),
             planted: self.planted,
@@ -367,6 +373,7 @@ impl<B: Backend> Peer<B> {
         let config = RequestLinkConfig::default();
         let link = RemotingLink::over(&self.backend, halves, self.buffers.clone(), &config);
         let link = link.map_err(|error| error.to_string().into_boxed_str())?;
+        let link = link.with_serialization(self.serialization);
         let listening = Arc::default();
         let mut state = self.state();
         state.open = Some(link.clone());

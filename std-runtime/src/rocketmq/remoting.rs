@@ -11,7 +11,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use turbopump_core::link::{
     CloseReason, NoAnswer, RequestCounters, RequestsRefused, SubmitRefused,
 };
-use turbopump_core::rocketmq::remoting::Remoting;
+use turbopump_core::rocketmq::remoting::{Remoting, UNNUMBERED};
 use turbopump_core::rocketmq::wire::frame::{self, Frame};
 use turbopump_core::rocketmq::wire::header::{
     EncodeError, ExtSource, FLAG_ONEWAY, Header, HeaderError, Serialization,
@@ -53,6 +53,7 @@ const HEAD_BYTES: usize = 512;
 pub struct RemotingLink {
     link: RequestLink<Remoting>,
     buffers: BufferPool,
+    serialization: Serialization,
 }
 
 impl RemotingLink {
@@ -75,7 +76,13 @@ impl RemotingLink {
     {
         let protocol = Remoting::default();
         let link = RequestLink::over(backend, halves, protocol, buffers.clone(), config)?;
-        Ok(Self { link, buffers })
+        Ok(Self { link, buffers, serialization: Serialization::Rocketmq })
+    }
+
+    /// With headers of what is sent written like this; in binary form by default, which is shorter.
+    #[must_use]
+    pub fn with_serialization(self, serialization: Serialization) -> Self {
+        Self { serialization, ..self }
     }
 
     /// Asks for something and waits for the answer, whatever its code.
@@ -95,7 +102,7 @@ impl RemotingLink {
         timeout: Duration,
     ) -> Result<Answer, AskError> {
         let body = body.into();
-        let header = Header::request(code, 0);
+        let header = Header::request(code, UNNUMBERED);
         let mut inline = [0; HEAD_BYTES];
         let head = self.head(&header, fields, body.len(), &mut inline)?;
         let head = match &head {
@@ -206,7 +213,7 @@ impl RemotingLink {
         body_bytes: usize,
         inline: &mut [u8; HEAD_BYTES],
     ) -> Result<Head, AskError> {
-        let kind = Serialization::Rocketmq;
+        let kind = self.serialization;
         match frame::encode_head(header, kind, fields, body_bytes, inline) {
             Ok(len) => Ok(Head::Inline(len)),
             Err(EncodeError::NoRoom { needed_bytes, .. }) => {

@@ -23,7 +23,7 @@ turbopump_tests::on_every_runtime![
     u14_messages_go_together_and_each_learns_where_it_is,
     u14_no_request_is_longer_than_the_limit,
     u14_a_bad_message_is_found_and_the_others_are_sent,
-    u14_what_lingers_is_sent_by_flush,
+    r12_what_lingers_is_sent_by_flush,
     u14_the_longest_message_is_sent_and_a_longer_one_refused_here,
     u15_who_waits_for_room_waits_in_order_and_nothing_leaks,
     u15_try_send_gives_the_message_back,
@@ -154,7 +154,7 @@ async fn u14_a_bad_message_is_found_and_the_others_are_sent<B: Backend>(backend:
     assert_eq!((refused, broker.stats().counts.messages_sent), (1, 12));
 }
 
-async fn u14_what_lingers_is_sent_by_flush<B: Backend>(backend: B) {
+async fn r12_what_lingers_is_sent_by_flush<B: Backend>(backend: B) {
     let broker = start(&backend).await;
     let settings = batching(|batching| batching.linger_us = 60_000_000);
     let producer = producer(backend.clone(), &broker, settings).await;

@@ -12,15 +12,15 @@ use turbopump::runtime::client::{
 use crate::{config, field, sends, start};
 
 turbopump_tests::on_every_runtime![
-    shutdown_sends_what_waits_and_says_so,
-    shutdown_ends_in_time_where_nobody_answers,
+    u4_shutdown_sends_what_waits_and_says_so,
+    u4_shutdown_ends_in_time_where_nobody_answers,
     hooks_see_each_message_before_and_after,
     traces_are_passed_on_or_begun,
     names_are_put_into_the_namespace,
     health_says_what_there_is,
 ];
 
-async fn shutdown_sends_what_waits_and_says_so<B: Backend>(backend: B) {
+async fn u4_shutdown_sends_what_waits_and_says_so<B: Backend>(backend: B) {
     let broker = start(&backend).await;
     let client = Client::start(backend.clone(), config(&broker)).await.unwrap();
     let mut settings = ProducerConfig::default();
@@ -41,7 +41,7 @@ async fn shutdown_sends_what_waits_and_says_so<B: Backend>(backend: B) {
     assert!(!late.is_retryable(), "{late}");
 }
 
-async fn shutdown_ends_in_time_where_nobody_answers<B: Backend>(backend: B) {
+async fn u4_shutdown_ends_in_time_where_nobody_answers<B: Backend>(backend: B) {
     let broker = start(&backend).await;
     broker.inject(Fault::new(FaultAction::HalfOpen).of_topic("Orders"));
     let mut settings = config(&broker);

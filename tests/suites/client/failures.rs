@@ -25,7 +25,7 @@ turbopump_tests::on_every_runtime![
     u8_a_thousand_producers_share_one_connection,
     u8_twenty_kills_under_load_lose_nothing,
     u9_messages_are_sent_while_all_name_servers_are_away,
-    an_id_stays_the_same_however_often_a_message_is_sent,
+    r11_an_id_stays_the_same_however_often_a_message_is_sent,
 ];
 
 fn refuse(code: i32, remark: &str) -> Fault {
@@ -206,7 +206,7 @@ async fn u9_messages_are_sent_while_all_name_servers_are_away<B: Backend>(backen
     assert!(matches!(error.kind(), SendErrorKind::NoRoute { .. }), "{error}");
 }
 
-async fn an_id_stays_the_same_however_often_a_message_is_sent<B: Backend>(backend: B) {
+async fn r11_an_id_stays_the_same_however_often_a_message_is_sent<B: Backend>(backend: B) {
     let broker = start(&backend).await;
     let client = Client::start(backend, config(&broker)).await.unwrap();
     let producer = client.producer("group");

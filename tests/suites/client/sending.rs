@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use turbopump::core::rocketmq::wire::command::PullMessageRequestHeader;
-use turbopump::core::rocketmq::wire::header::{request_code, response_code};
+use turbopump::core::rocketmq::wire::header::{Serialization, request_code, response_code};
 use turbopump::core::rocketmq::wire::identity::java_hash;
 use turbopump::core::rocketmq::wire::message::{Message as StoredMessage, Messages, SysFlag};
 use turbopump::runtime::backend::{Backend, SocketOptions};
@@ -20,6 +20,7 @@ turbopump_tests::on_every_runtime![
     batches_that_cannot_be_are_refused_here,
     one_key_has_one_queue,
     oneway_messages_arrive_unanswered,
+    requests_with_headers_in_json_are_understood,
 ];
 
 /// Bodies and tags of what is in a queue.
@@ -164,4 +165,47 @@ async fn oneway_messages_arrive_unanswered<B: Backend>(backend: B) {
     assert!(oneway.map(|entry| entry.is_oneway).eq([true; 20]));
     let error = producer.send_oneway(Message::new("Orders", "")).await.unwrap_err();
     assert_eq!(*error.kind(), SendErrorKind::Empty);
+}
+
+async fn requests_with_headers_in_json_are_understood<B: Backend>(backend: B) {
+    let broker = start(&backend).await;
+    let mut settings = config(&broker);
+    settings.header_serialization = Serialization::Json;
+    let client = Client::start(backend.clone(), settings).await.unwrap();
+    let producer = client.producer("group");
+    // Properties that look like a header.
+    let message = Message::new("Orders", "one").property("k", "\"opaque\":-2147483648");
+    let receipt = producer.send(message).await.unwrap();
+    let many: Vec<_> = (0..3).map(|_| Message::new("Orders", "two")).collect();
+    producer.send_batch(&many).await.unwrap();
+    producer.send_oneway(Message::new("Orders", "six")).await.unwrap();
+    let sent = futures(&producer, 200).await;
+    assert_eq!(sent, 200, "each has its own answer");
+    let place = |message: &StoredMessage<'_>| {
+        let properties = message.properties().unwrap();
+        (message.body.to_vec(), properties.get("k").map(str::to_owned))
+    };
+    let stored = pull(&backend, &broker, "Orders", receipt.queue, place).await;
+    let expected = Some("\"opaque\":-2147483648".to_owned());
+    assert_eq!(stored[usize::try_from(receipt.offset).unwrap()], (b"one".to_vec(), expected));
+    let report = client.shutdown(Duration::from_secs(10)).await;
+    assert!(report.in_time, "{report:?}");
+    broker.shutdown().await;
+}
+
+/// How many of so many at once are taken, each at a place of its own.
+async fn futures<B: Backend>(
+    producer: &turbopump::runtime::client::Producer<B>,
+    many: usize,
+) -> usize {
+    let mut waiting = Vec::new();
+    for _ in 0..many {
+        waiting.push(producer.submit(Message::new("Orders", "x")).await.unwrap());
+    }
+    let mut places = std::collections::HashSet::new();
+    for acknowledgement in waiting {
+        let receipt = acknowledgement.await.unwrap();
+        places.insert((receipt.queue, receipt.offset));
+    }
+    places.len()
 }

@@ -25,7 +25,7 @@ on_every_backend![
     answers_that_end_early,
     frames_of_another_kind,
     damaged_frames,
-    a_peer_that_comes_back,
+    r10_a_peer_that_comes_back,
 ];
 
 fn pool<B: Backend>(backend: B, to: impl Into<Endpoint>) -> ConnectionPool<B> {
@@ -192,7 +192,7 @@ async fn damaged_frames<B: Backend>(backend: B) {
     }
 }
 
-async fn a_peer_that_comes_back<B: Backend>(backend: B) {
+async fn r10_a_peer_that_comes_back<B: Backend>(backend: B) {
     let address: SocketAddr = refused();
     let mut settings = PoolSettings::default();
     settings.backoff_min = Duration::from_millis(1);

@@ -18,14 +18,14 @@ use crate::peers::{Peer, SHORT, refused};
 on_every_backend![
     connections_are_used_again,
     no_more_connections_than_allowed,
-    who_waits_is_served_in_order,
-    waiting_ends_in_time,
+    r5_who_waits_is_served_in_order,
+    r4_waiting_ends_in_time,
     too_many_may_not_wait,
-    who_gives_up_while_being_served_loses_nothing,
+    r1_who_gives_up_while_being_served_loses_nothing,
     halves_keep_their_place_until_both_are_gone,
     closing_drains,
-    dropping_the_last_handle_closes,
-    a_broken_connection_makes_room_for_the_next_waiter,
+    r8_dropping_the_last_handle_closes,
+    r2_a_broken_connection_makes_room_for_the_next_waiter,
     warmed_up_connections_are_open,
     the_minimum_is_kept_and_idle_ones_are_closed,
     settings_are_checked,
@@ -92,7 +92,7 @@ async fn no_more_connections_than_allowed<B: Backend>(backend: B) {
     assert_eq!((counts.active, counts.waiting, counts.dialing), (0, 0, 0));
 }
 
-async fn who_waits_is_served_in_order<B: Backend>(backend: B) {
+async fn r5_who_waits_is_served_in_order<B: Backend>(backend: B) {
     let peer = Peer::echo();
     let mut settings = PoolSettings::default();
     settings.connections_max = 1;
@@ -118,7 +118,7 @@ async fn who_waits_is_served_in_order<B: Backend>(backend: B) {
     assert_eq!(pool.status().connections.opened, 1);
 }
 
-async fn waiting_ends_in_time<B: Backend>(backend: B) {
+async fn r4_waiting_ends_in_time<B: Backend>(backend: B) {
     let peer = Peer::echo();
     let mut settings = PoolSettings::default();
     settings.connections_max = 1;
@@ -149,7 +149,7 @@ async fn too_many_may_not_wait<B: Backend>(backend: B) {
     assert!(matches!(refused, AcquireError::TooManyWaiting { waiting_max: 1 }), "{refused}");
 }
 
-async fn who_gives_up_while_being_served_loses_nothing<B: Backend>(backend: B) {
+async fn r1_who_gives_up_while_being_served_loses_nothing<B: Backend>(backend: B) {
     let peer = Peer::echo();
     let mut settings = PoolSettings::default();
     settings.connections_max = 1;
@@ -245,7 +245,7 @@ async fn closing_drains<B: Backend>(backend: B) {
     assert_eq!(pool.warm_up(1).await, 0);
 }
 
-async fn dropping_the_last_handle_closes<B: Backend>(backend: B) {
+async fn r8_dropping_the_last_handle_closes<B: Backend>(backend: B) {
     let peer = Peer::echo();
     let pool = pool(backend.clone(), &peer, PoolSettings::default());
     assert_eq!(pool.warm_up(2).await, 2);
@@ -259,7 +259,7 @@ async fn dropping_the_last_handle_closes<B: Backend>(backend: B) {
     peer.wait_for(&backend, 2, 0).await;
 }
 
-async fn a_broken_connection_makes_room_for_the_next_waiter<B: Backend>(backend: B) {
+async fn r2_a_broken_connection_makes_room_for_the_next_waiter<B: Backend>(backend: B) {
     let peer = Peer::echo();
     let mut settings = PoolSettings::default();
     settings.connections_max = 1;

@@ -19,8 +19,8 @@ use crate::pooling::{pends, ping};
 
 on_every_backend![
     the_check_eats_no_byte,
-    a_connection_that_the_peer_has_closed_is_not_lent,
-    a_cut_write_closes_the_connection,
+    r2_a_connection_that_the_peer_has_closed_is_not_lent,
+    r3_a_cut_write_closes_the_connection,
     a_cut_read_closes_the_connection,
     an_exchange_that_is_not_over_closes_the_connection,
     bodies_are_compressed,
@@ -71,7 +71,7 @@ async fn the_check_eats_no_byte<B: Backend>(backend: B) {
     assert_eq!(peer.accepted(), 1);
 }
 
-async fn a_connection_that_the_peer_has_closed_is_not_lent<B: Backend>(backend: B) {
+async fn r2_a_connection_that_the_peer_has_closed_is_not_lent<B: Backend>(backend: B) {
     let peer = Peer::new(|mut stream| {
         let mut bytes = [0; 4];
         if stream.read_exact(&mut bytes).is_ok() {
@@ -91,7 +91,7 @@ async fn a_connection_that_the_peer_has_closed_is_not_lent<B: Backend>(backend: 
     }
 }
 
-async fn a_cut_write_closes_the_connection<B: Backend>(backend: B) {
+async fn r3_a_cut_write_closes_the_connection<B: Backend>(backend: B) {
     // Nobody reads, so that a large write stops within.
     let peer = Peer::new(|stream| {
         std::thread::sleep(Duration::from_secs(60));

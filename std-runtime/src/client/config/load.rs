@@ -31,6 +31,8 @@ use alloc::vec::Vec;
 
 use toml::de::{DeTable, DeValue};
 
+use turbopump_core::rocketmq::wire::header::Serialization;
+
 use super::ClientConfig;
 use crate::client::ProducerConfig;
 #[cfg(feature = "acl")]
@@ -61,6 +63,9 @@ struct Settings {
     client: ClientConfig,
     producer: Draft,
 }
+
+const SERIALIZATIONS: &[(&str, Serialization)] =
+    &[("rocketmq", Serialization::Rocketmq), ("json", Serialization::Json)];
 
 /// The tables of a file, and the keys of each.
 const TABLES: [(&str, &[Key]); 2] = [("client", CLIENT), ("producer", PRODUCER)];
@@ -117,6 +122,10 @@ const CLIENT: &[Key] = &[
     }),
     key("in_flight_bytes_max", |config, given| {
         config.in_flight_bytes_max = given.number("bytes", 1, 1 << 40)?;
+        Ok(())
+    }),
+    key("header_serialization", |config, given| {
+        config.header_serialization = given.one_of(SERIALIZATIONS)?;
         Ok(())
     }),
     key("namespace", |config, given| {
@@ -185,6 +194,7 @@ impl ClientConfig {
     /// | `name_server_timeout_ms` | 1 to 86,400,000 |
     /// | `in_flight_messages_max` | 1 to 10,000,000 |
     /// | `in_flight_bytes_max` | 1 to 1,099,511,627,776 |
+    /// | `header_serialization` | `rocketmq`, `json` |
     /// | `namespace` | a text |
     /// | `message_bytes_max` | 1 to 268,435,456 |
     /// | `compress_from_bytes` | up to 4,294,967,295 |

@@ -196,7 +196,7 @@ impl Given<'_> {
     }
 
     /// One of some names; or what is allowed.
-    fn one_of<T: Copy>(&self, named: &[(&str, T)]) -> Result<T, String> {
+    pub(super) fn one_of<T: Copy>(&self, named: &[(&str, T)]) -> Result<T, String> {
         let names: Vec<&str> = named.iter().map(|(name, _)| *name).collect();
         let allowed = names.join(", ");
         let text = self.text(&allowed)?;
