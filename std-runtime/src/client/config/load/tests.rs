@@ -44,6 +44,7 @@ heartbeat_interval_ms = 9_000
 name_server_timeout_ms = 300
 in_flight_messages_max = 500
 in_flight_bytes_max = 65_536
+header_serialization = 'json'
 namespace = 'shop'
 message_bytes_max = 0x100000
 compress_from_bytes = 1_024
@@ -63,6 +64,7 @@ fn every_key_sets_what_it_says() {
     assert_eq!((config.message_bytes_max, config.compress_from_bytes), (1 << 20, 1_024));
     assert_eq!((config.in_flight_messages_max, config.in_flight_bytes_max), (500, 65_536));
     assert_eq!(config.namespace.as_deref(), Some("shop"));
+    assert_eq!(config.header_serialization, Serialization::Json);
     // A key that is added is added here, too.
     let named = |key: &&Key| ALL.contains(&format!("\n{} = ", key.name));
     let unnamed: Vec<_> = CLIENT.iter().filter(|key| !named(key)).map(|key| key.name).collect();
