@@ -8,11 +8,11 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use turbopump_core::rocketmq::client::topic_problem;
 use turbopump_core::rocketmq::wire::command::SendMessageRequestHeaderV2;
 use turbopump_core::rocketmq::wire::header::request_code;
 use turbopump_core::rocketmq::wire::identity::UniqueKey;
 use turbopump_core::rocketmq::wire::message::{BatchEntry, Compression, SysFlag, Transaction};
-use turbopump_core::rocketmq::wire::names::is_sendable;
 use turbopump_core::rocketmq::wire::properties::{keys, write_property};
 use turbopump_core::time::Now;
 
@@ -24,8 +24,6 @@ use crate::rocketmq::BodyCodec;
 
 /// The longest properties that the wire format has room for.
 const PROPERTIES_BYTES_MAX: usize = 32_767;
-/// The longest name of a topic that brokers take.
-const TOPIC_BYTES_MAX: usize = 127;
 /// What an entry of a batch has besides body and properties.
 const ENTRY_BYTES: usize = BatchEntry { flag: 0, body: b"", properties: b"" }.encoded_len();
 
@@ -146,20 +144,7 @@ impl Text {
 
 /// Whether a topic may be sent to, as far as its name says.
 pub(super) fn check_topic(topic: &str) -> Result<(), SendErrorKind> {
-    let is_allowed =
-        |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '%' | '-' | '_' | '|');
-    let reason = if topic.is_empty() {
-        "it has no name"
-    } else if topic.len() > TOPIC_BYTES_MAX {
-        "its name has more than 127 letters"
-    } else if !topic.chars().all(is_allowed) {
-        "its name may have letters, digits, `%`, `-`, `_` and `|`"
-    } else if !is_sendable(topic) {
-        "it belongs to the brokers"
-    } else {
-        return Ok(());
-    };
-    Err(SendErrorKind::Topic { reason })
+    topic_problem(topic).map_or(Ok(()), |reason| Err(SendErrorKind::Topic { reason }))
 }
 
 /// What messages are made into requests by.

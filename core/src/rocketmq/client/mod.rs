@@ -11,6 +11,7 @@
 //! | `attempts` | how often something is sent, for how long, and after which pause | sending |
 //! | `selection` | which queue is next | what a queue is |
 //! | `ids` | what the id of a message is | counting |
+//! | `topics` | which topics may be sent to | whether they are there |
 //! | `status` | how safe a message is that was taken | whether that is enough |
 
 // What comes from peers and users: every sum and index has to say what happens out of range.
@@ -23,6 +24,7 @@ mod ids;
 mod name_servers;
 mod selection;
 mod status;
+mod topics;
 
 pub use attempts::{Attempt, Attempts, Failure, SendPolicy, Verdict, is_worth_a_retry};
 pub use busy::{Busy, BusyKind};
@@ -32,3 +34,4 @@ pub use name_servers::{InvalidNameServer, NameServer, NameServers, name_servers}
 pub(crate) use selection::place_of_hash;
 pub use selection::{Preference, RoundRobin, place_of_key};
 pub use status::SendStatus;
+pub use topics::{TOPIC_BYTES_MAX, topic_problem};

@@ -4,9 +4,9 @@ use core::fmt;
 
 use super::SendRefused;
 use crate::pool::{BufferSource, Chunk};
+use crate::rocketmq::client::topic_problem;
 use crate::rocketmq::wire::identity::UniqueKey;
 use crate::rocketmq::wire::message::BatchEntry;
-use crate::rocketmq::wire::names::is_sendable;
 use crate::rocketmq::wire::properties::{PROPERTIES_BYTES_MAX, keys, write_property};
 
 /// A message that is to be sent. It is copied once, when it is accepted.
@@ -83,20 +83,7 @@ impl fmt::Write for Count {
 
 /// Whether a topic may be sent to, as far as its name says.
 pub(super) fn check_topic(topic: &str) -> Result<(), SendRefused> {
-    let is_allowed =
-        |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '%' | '-' | '_' | '|');
-    let reason = if topic.is_empty() {
-        "it has no letter"
-    } else if topic.len() > super::storage::NAME_BYTES_MAX {
-        "it has more than 127 letters"
-    } else if !topic.chars().all(is_allowed) {
-        "it may have letters, digits, `%`, `-`, `_` and `|`"
-    } else if !is_sendable(topic) {
-        "it belongs to the brokers"
-    } else {
-        return Ok(());
-    };
-    Err(SendRefused::Topic { reason })
+    topic_problem(topic).map_or(Ok(()), |reason| Err(SendRefused::Topic { reason }))
 }
 
 /// A message or batch as it is kept: properties, then the body.

@@ -7,13 +7,13 @@ use super::{Placed, SendTicket};
 use crate::backing::Backing;
 use crate::link::{Requests, Ticket};
 use crate::pool::{BufferSource, Chunk, PoolRef};
-use crate::rocketmq::client::{Attempts, Health, RoundRobin};
+use crate::rocketmq::client::{Attempts, Health, RoundRobin, TOPIC_BYTES_MAX};
 use crate::rocketmq::remoting::Remoting;
 use crate::rocketmq::wire::identity::UniqueKey;
 use crate::time::Instant;
 
 /// The longest name of a topic or broker.
-pub(super) const NAME_BYTES_MAX: usize = 127;
+pub(super) const NAME_BYTES_MAX: usize = TOPIC_BYTES_MAX;
 /// The longest address of a broker: an IPv6 address and its port, or a short name.
 pub(super) const ADDRESS_BYTES_MAX: usize = 63;
 
