@@ -40,6 +40,8 @@ pub(super) struct Route<B: Backend> {
     pub(super) brokers: Vec<Broker<B>>,
     /// Queues that may be written to: a broker's place, and the number there.
     pub(super) queues: Vec<(usize, i32)>,
+    /// The name servers know its queues, whatever brokers are there.
+    is_ordered: bool,
     fetched: Instant,
     /// When it is asked for again, in microseconds.
     fresh_until_us: AtomicU64,
@@ -158,7 +160,8 @@ impl<B: Backend> Inner<B> {
             }
             route.quiet_until_us.store(now.plus_us(QUIET_US).as_us(), Ordering::Relaxed);
         }
-        match (self.fetch(topic, until, known.is_some()).await, known) {
+        let is_ordered = known.as_ref().is_some_and(|route| route.is_ordered);
+        match (self.fetch(topic, until, is_ordered).await, known) {
             (Ok(route), _) => Ok(self.keep(topic, route)),
             // The last good one.
             (Err(_), Some(route)) => Ok(route),
@@ -188,20 +191,19 @@ impl<B: Backend> Inner<B> {
         route
     }
 
-    /// Asks for a topic's route, or for that by which brokers make topics. Not for that where a
-    /// route is known: then its brokers are away for a moment only, and keys would go to other
-    /// queues.
+    /// Asks for a topic's route, or for that by which brokers make topics. Not for that where the
+    /// topic is known to be ordered: its queues stay while its brokers are away.
     async fn fetch(
         &self,
         topic: &str,
         until: Instant,
-        is_known: bool,
+        is_ordered: bool,
     ) -> Result<Route<B>, NoRoute> {
         let said = self.ask_name_servers(topic, i32::MAX, until).await;
         if let Said::Route(route) = said.map_err(NoRoute::Unreachable)? {
             return Ok(route);
         }
-        let said = match is_known {
+        let said = match is_ordered {
             true => Ok(Said::Unknown),
             false => self.ask_name_servers(TEMPLATE, TEMPLATE_QUEUES, until).await,
         };
@@ -315,7 +317,9 @@ impl<B: Backend> Inner<B> {
         let age_max_us = u64::try_from(self.config.route_age_max.as_micros()).unwrap_or(u64::MAX);
         let fresh_until_us = AtomicU64::new(now.at.plus_us(age_max_us).as_us());
         let quiet_until_us = AtomicU64::new(0);
-        Ok(Route { brokers, queues, fetched: now.at, fresh_until_us, quiet_until_us, turns })
+        let is_ordered = data.order_topic_conf.is_some_and(|order| !order.is_empty());
+        let fetched = now.at;
+        Ok(Route { brokers, queues, is_ordered, fetched, fresh_until_us, quiet_until_us, turns })
     }
 
     /// Succeeds once a name server has answered, whatever it knows.

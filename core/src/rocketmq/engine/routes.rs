@@ -47,7 +47,7 @@ impl<B: BufferSource> Engine<'_, B> {
             return Err(SendRefused::TooManyTopics { max });
         };
         if known.is_none() {
-            (topic.fetch, topic.is_template) = (Fetch::Idle, false);
+            (topic.fetch, topic.is_template, topic.is_ordered) = (Fetch::Idle, false, false);
             (topic.fresh_until, topic.turns) = (now.at, RoundRobin::starting_at(start));
             topic.name.clear();
             // Its length was checked.
@@ -207,11 +207,11 @@ impl<B: BufferSource> Engine<'_, B> {
     ) {
         let asked = self.topics.iter().enumerate().find_map(|(index, topic)| match topic.fetch {
             Fetch::Asked { tried, link: its, ticket: own, .. } if (its, own) == (link, ticket) => {
-                Some((index, tried, topic.is_template))
+                Some((index, tried, topic.is_template, topic.is_ordered))
             }
             _ => None,
         });
-        let Some((index, tried, is_template)) = asked else { return };
+        let Some((index, tried, is_template, is_ordered)) = asked else { return };
         let Ok(answer) = outcome else { return self.next_server(now, index, tried) };
         let said = match Frame::decode(&answer) {
             Ok(frame) if frame.header.code == response_code::SUCCESS => {
@@ -237,10 +237,8 @@ impl<B: BufferSource> Engine<'_, B> {
             }
             Err(Unusable::Broken) => self.next_server(now, index, tried),
             Err(Unusable::TooLarge) => self.fetch_failed(now, index, SendErrorKind::RouteTooLarge),
-            // Where a route is known its brokers are away for a moment only.
-            Err(Unusable::NoQueue)
-                if is_template || self.queues_of(index as u16).next().is_some() =>
-            {
+            // The queues of an ordered topic stay while its brokers are away.
+            Err(Unusable::NoQueue) if is_template || is_ordered => {
                 self.fetch_failed(now, index, SendErrorKind::NoRoute);
             }
             Err(Unusable::NoQueue) => {
@@ -268,6 +266,9 @@ impl<B: BufferSource> Engine<'_, B> {
             return Err(Unusable::NoQueue);
         }
         self.forget_queues(topic);
+        if let Some(place) = self.topics.get_mut(usize::from(topic)) {
+            place.is_ordered = data.order_topic_conf.is_some_and(|order| !order.is_empty());
+        }
         if count > self.queues.len().saturating_sub(self.queues_len) {
             return Err(Unusable::TooLarge);
         }

@@ -94,6 +94,8 @@ pub struct TopicPlace {
     pub(super) fetch: Fetch,
     /// The route of that by which brokers make topics is asked for.
     pub(super) is_template: bool,
+    /// Its queues are named to the name servers, whatever brokers are there.
+    pub(super) is_ordered: bool,
     pub(super) fresh_until: Instant,
     pub(super) asked_at: Instant,
     pub(super) turns: RoundRobin,
@@ -108,6 +110,7 @@ impl TopicPlace {
             name: String::new(),
             fetch: Fetch::Idle,
             is_template: false,
+            is_ordered: false,
             fresh_until: Instant::ZERO,
             asked_at: Instant::ZERO,
             turns: RoundRobin::starting_at(0),
