@@ -258,7 +258,7 @@ impl<B: BufferSource> Engine<'_, B> {
         for queue in data.publish_queues() {
             let (name, number) = queue.map_err(broken)?;
             if number < queues_max {
-                self.address_of(&data, name)?;
+                address_of(&data, name)?;
                 count = count.saturating_add(1);
             }
         }
@@ -277,7 +277,7 @@ impl<B: BufferSource> Engine<'_, B> {
             if number >= queues_max {
                 continue;
             }
-            let address = self.address_of(&data, name)?;
+            let address = address_of(&data, name)?;
             let Some(broker) = self.broker(name, address) else {
                 self.forget_queues(topic);
                 return Err(Unusable::TooLarge);
@@ -288,21 +288,6 @@ impl<B: BufferSource> Engine<'_, B> {
             }
         }
         Ok(())
-    }
-
-    /// The address of a broker's master, if it has one that can be dialled.
-    fn address_of<'a>(
-        &self,
-        data: &TopicRouteData<'a>,
-        name: Text<'a>,
-    ) -> Result<Option<Text<'a>>, Unusable> {
-        for broker in data.broker_datas.iter() {
-            let broker = broker.map_err(|_| Unusable::Broken)?;
-            if broker.broker_name == name {
-                return broker.address(MASTER_ID).map_err(|_| Unusable::Broken);
-            }
-        }
-        Ok(None)
     }
 
     /// The place of a broker that has a queue; `None` where there is no room for it. A broker of an
@@ -372,6 +357,17 @@ impl<B: BufferSource> Engine<'_, B> {
         }
         self.queues_len = kept;
     }
+}
+
+/// The address of a broker's master, if it has one.
+fn address_of<'a>(data: &TopicRouteData<'a>, name: Text<'a>) -> Result<Option<Text<'a>>, Unusable> {
+    for broker in data.broker_datas.iter() {
+        let broker = broker.map_err(|_| Unusable::Broken)?;
+        if broker.broker_name == name {
+            return broker.address(MASTER_ID).map_err(|_| Unusable::Broken);
+        }
+    }
+    Ok(None)
 }
 
 fn copy<const N: usize>(text: Text<'_>) -> Option<String<N>> {
