@@ -52,6 +52,10 @@ pub struct BrokerConfig {
     pub default_topic_queues: u32,
     /// How long messages of each delay level wait, from level 1 on; RocketMQ's 18 by default.
     pub delay_levels: Vec<Duration>,
+    /// How far ahead a message may be sent with a time of its own (`TIMER_DELIVER_MS`,
+    /// `TIMER_DELAY_MS`, `TIMER_DELAY_SEC`); three days. Later times are refused. Messages wait no
+    /// longer than [`RetentionConfig`] keeps them.
+    pub timer_delay_max: Duration,
     /// When transactions are asked about.
     pub transactions: TransactionConfig,
     /// What is kept, and for how long.
@@ -83,6 +87,7 @@ impl Default for BrokerConfig {
             auto_create_groups: true,
             default_topic_queues: 8,
             delay_levels: DELAY_LEVELS_S.map(Duration::from_secs).to_vec(),
+            timer_delay_max: Duration::from_secs(3 * 86_400),
             transactions: TransactionConfig::default(),
             retention: RetentionConfig::default(),
             limits: BrokerLimits::default(),
@@ -218,6 +223,9 @@ pub struct BrokerLimits {
     pub queues_max: u32,
     /// Consumer groups, and producer groups; 16,384 each.
     pub groups_max: usize,
+    /// Messages that wait for a time of their own; 1,000,000. Each takes some 50 bytes besides its
+    /// index. More are refused as busy; those that are found on disk are taken all the same.
+    pub timed_messages_max: usize,
     /// Messages that are held in memory, in bytes; 256 MiB. With a disk these are the newest.
     pub memory_bytes_max: usize,
     /// Long frames that are being received, over all connections, in bytes; 256 MiB.
@@ -239,6 +247,7 @@ impl Default for BrokerLimits {
             topics_max: 16_384,
             queues_max: 1_024,
             groups_max: 16_384,
+            timed_messages_max: 1_000_000,
             memory_bytes_max: 256 << 20,
             receiving_bytes_max: 256 << 20,
             unwritten_bytes_max: 64 << 20,

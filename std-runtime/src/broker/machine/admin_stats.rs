@@ -147,7 +147,7 @@ impl Broker {
     }
 
     /// What mqadmin's clusterList and brokerStatus read. There are no pools of threads, and no
-    /// timers: nothing waits there.
+    /// wheel behind which timers could fall: nothing waits there.
     fn runtime_info(&self, now: Now) -> Vec<(&'static str, String)> {
         let text = |value: u64| alloc::format!("{value}");
         let (put_tps, got_tps) = self.figures.rates(now, &self.counts);
@@ -193,6 +193,7 @@ impl Broker {
             ("consumerGroups", text(self.groups.len() as u64)),
             ("waitingPulls", text(self.pulls.len() as u64)),
         ];
+        facts.push(("timerCongestNum", text(self.timed.len() as u64)));
         facts.extend(NOTHING_WAITS.map(|name| (name, "0".into())));
         facts.extend(["timerEnqueueTps", "timerDequeueTps"].map(|name| (name, "0.0".into())));
         facts
@@ -218,7 +219,7 @@ impl Broker {
     }
 }
 
-const NOTHING_WAITS: [&str; 9] = [
+const NOTHING_WAITS: [&str; 8] = [
     "sendThreadPoolQueueSize",
     "pullThreadPoolQueueSize",
     "ackThreadPoolQueueSize",
@@ -227,7 +228,6 @@ const NOTHING_WAITS: [&str; 9] = [
     "ackThreadPoolQueueHeadWaitTimeMills",
     "timerReadBehind",
     "timerOffsetBehind",
-    "timerCongestNum",
 ];
 
 /// A group that is there and no longer subscribes to a topic has nothing to do with it.
@@ -243,10 +243,6 @@ pub(super) fn not_done(code: i32) -> Option<Refusal> {
         codes::SEND_REPLY_MESSAGE | codes::SEND_REPLY_MESSAGE_V2 => {
             (response_code::REQUEST_CODE_NOT_SUPPORTED, "request-reply")
         }
-        codes::RECALL_MESSAGE => (
-            response_code::NO_PERMISSION,
-            "recall: recall failed, operation is forbidden, for there are no timers",
-        ),
         codes::POP_MESSAGE
         | codes::ACK_MESSAGE
         | codes::BATCH_ACK_MESSAGE
@@ -345,7 +341,11 @@ mod tests {
         assert_eq!((fact("putTps"), fact("getTransferredTps")), ("2.0 2.0 2.0", "0.0 0.0 0.0"));
         assert_eq!(fact("earliestMessageTimeStamp"), "1700000000000");
         assert_eq!((fact("brokerActive"), fact("brokerVersionDesc")), ("1", "V5_3_3"));
-        for name in NOTHING_WAITS.iter().chain(&["pageCacheLockTimeMills", "timerDequeueTps"]) {
+        for name in NOTHING_WAITS.iter().chain(&[
+            "pageCacheLockTimeMills",
+            "timerDequeueTps",
+            "timerCongestNum",
+        ]) {
             assert_eq!(fact(name).parse(), Ok(0.0), "{name}");
         }
         assert!(fact("commitLogDiskRatio").parse::<f64>().unwrap() < 1e-3);
@@ -369,7 +369,7 @@ mod tests {
                 }
             }
         }
-        for code in [324, 325, 370, 200_050, 200_051, 200_151, 200_053, 103, 904, 3_001] {
+        for code in [324, 325, 200_050, 200_051, 200_151, 200_053, 103, 904, 3_001] {
             let got = kit.ask(client, code, &Absent, &[]);
             assert!(got.remark.contains("this broker does no"), "{code}: {got:?}");
         }

@@ -150,6 +150,7 @@ impl Broker {
             }
         }
         self.state.delays_stored(end);
+        self.timed.stored(end);
         let left = self.log.end().saturating_sub(self.stored);
         self.log.unwritten_bytes = usize::try_from(left).unwrap_or(usize::MAX);
         self.settle(now);
@@ -169,6 +170,7 @@ impl Broker {
         }
         self.keys.forget_from(self.stored);
         self.resume_delays(now);
+        self.resume_timed(now);
         self.transactions.forget_from(self.stored);
         self.log.cut(self.stored);
         self.counts.store_failures += 1;

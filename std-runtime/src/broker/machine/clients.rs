@@ -104,6 +104,12 @@ pub enum Notice {
         /// Where the first of them is.
         position: u64,
     },
+    /// Messages that waited for a time of their own have gone away by age, size or number, and will
+    /// not be delivered.
+    TimedDropped {
+        /// How many.
+        messages: u64,
+    },
     /// Messages could not be written, or read.
     StoreFailed {
         /// Why.
@@ -148,6 +154,11 @@ impl fmt::Display for Notice {
                 f,
                 "LOST: {messages} messages are damaged on disk, {bytes} bytes from position \
                  {position} on: replace the disk"
+            ),
+            Self::TimedDropped { messages } => write!(
+                f,
+                "LOST: {messages} messages went away before the time at which they were to be \
+                 delivered: keep more, or longer (retention), or send with nearer times"
             ),
             Self::StoreFailed { reason, is_final: false } => {
                 write!(f, "messages were refused, because they can't be stored: {reason}")

@@ -47,10 +47,18 @@ pub struct Counts {
     pub messages_retried: u64,
     /// Messages that went to a dead-letter topic.
     pub messages_dead: u64,
-    /// Delayed messages that could not be read when their time came.
+    /// Delayed messages, those with a time of their own included, that could not be read when their
+    /// time came.
     pub messages_unreadable: u64,
     /// Messages whose delay is over.
     pub messages_delayed: u64,
+    /// Messages that were delivered at a time of their own.
+    pub messages_timed: u64,
+    /// Messages that waited for a time of their own and will never be delivered: they went away by
+    /// age, size or number, or their topic is gone.
+    pub messages_timed_dropped: u64,
+    /// Messages that waited for a time of their own and were recalled.
+    pub messages_recalled: u64,
     /// Transactions that were committed.
     pub transactions_committed: u64,
     /// Transactions that were rolled back.

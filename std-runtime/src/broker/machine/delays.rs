@@ -15,7 +15,7 @@ use super::fetch::After;
 use super::log::Range;
 use super::send::{put_property, without};
 use super::timers::Due;
-use super::topics::{QueueId, SCHEDULE_TOPIC};
+use super::topics::{QueueId, SCHEDULE_TOPIC, TIMER_TOPIC};
 
 /// Messages of a level that are delivered in one go.
 const DELIVER_MAX: usize = 256;
@@ -70,10 +70,13 @@ impl Broker {
         Some(QueueId { topic, queue: queue.unwrap_or(0) })
     }
 
-    /// Something came into a queue: where that is one of the levels, its time may have to be set.
+    /// Something came into a queue: where messages wait there for their time, that may have to be
+    /// set.
     pub(super) fn arrived(&mut self, now: Now, id: QueueId) {
         if self.topics.find(SCHEDULE_TOPIC) == Some(id.topic) {
             self.set_delay(now, id.queue);
+        } else if self.topics.find(TIMER_TOPIC) == Some(id.topic) {
+            self.set_timed(now);
         }
     }
 

@@ -89,6 +89,7 @@ impl Broker {
                 self.handle_pull(now, request, frame)
             }
             request_code::CONSUMER_SEND_MSG_BACK => self.handle_send_back(now, request, frame),
+            request_code::RECALL_MESSAGE => self.handle_recall(now, request, frame),
             request_code::END_TRANSACTION => self.handle_end_transaction(now, request, frame),
             request_code::VIEW_MESSAGE_BY_ID => self.handle_view(now, request, frame),
             request_code::QUERY_MESSAGE => self.handle_query(now, request, frame),

@@ -15,9 +15,11 @@ use super::delays::Delayed;
 use super::log::Range;
 use super::pull::Found;
 use super::query::Query;
+use super::recall::Recall;
 use super::relay::Direct;
 use super::retries::SentBack;
 use super::sessions::Request;
+use super::timed::Timely;
 use super::transactions::HalfRead;
 
 /// Something that is to be read from disk.
@@ -34,6 +36,8 @@ pub struct Read {
 pub(super) enum After {
     Pull(Found),
     Delayed(Delayed),
+    Timed(Timely),
+    Recall(Recall),
     Direct(Direct),
     SendBack(SentBack),
     Half(HalfRead),
@@ -63,7 +67,12 @@ impl After {
             Self::Pull(found) => Some(found.request.session),
             Self::View(request) => Some(request.session),
             Self::Query(query) => Some(query.request.session),
-            Self::Delayed(_) | Self::Direct(_) | Self::SendBack(_) | Self::Half(_) => None,
+            Self::Recall(recall) => Some(recall.request.session),
+            Self::Delayed(_)
+            | Self::Timed(_)
+            | Self::Direct(_)
+            | Self::SendBack(_)
+            | Self::Half(_) => None,
         }
     }
 }
@@ -133,6 +142,8 @@ impl Broker {
             After::Query(query) => self.answer_query(&query, slices),
             After::Direct(direct) => self.consume_directly(now, direct, slices),
             After::Delayed(delayed) => self.release_delayed(now, delayed, slices),
+            After::Timed(timely) => self.release_timed(now, timely, slices),
+            After::Recall(recall) => self.recall_read(now, &recall, slices),
         }
     }
 }

@@ -17,7 +17,7 @@ use turbopump_core::rocketmq::wire::message::Messages;
 use turbopump_core::rocketmq::wire::properties::{NAME_END, VALUE_END};
 use turbopump_core::time::{Instant, Now};
 
-use super::{Broker, BrokerConfig, SessionId};
+use super::{Broker, BrokerConfig, Range, SessionId};
 
 /// A frame that a client has got.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +64,8 @@ pub(super) struct Kit {
     with_disk: bool,
     /// What was appended stays where it is: the disk is slow.
     pub(super) is_slow: bool,
+    /// Reads of the message at this position fail.
+    pub(super) is_unreadable: Option<u64>,
     /// Whether it is started with notes in place of messages.
     pub(super) restarts_by_notes: bool,
     /// Whose signature requests have.
@@ -92,6 +94,7 @@ impl Kit {
             config,
             with_disk,
             is_slow,
+            is_unreadable: None,
             restarts_by_notes,
             credentials,
         }
@@ -124,6 +127,12 @@ impl Kit {
     fn serve_reads(&mut self) -> bool {
         let mut any = false;
         while let Some(read) = self.broker.poll_read() {
+            any = true;
+            let is_bad = |range: &Range| self.is_unreadable == Some(range.position);
+            if read.ranges.iter().any(is_bad) {
+                self.broker.handle_read(self.now, read.id, None);
+                continue;
+            }
             let mut slices = Vec::new();
             for range in read.ranges {
                 let mut position = range.position;
@@ -134,7 +143,6 @@ impl Kit {
                 }
             }
             self.broker.handle_read(self.now, read.id, Some(slices));
-            any = true;
         }
         any
     }
@@ -171,13 +179,12 @@ impl Kit {
 
     /// Moves the clock, and does what is due, each at its time.
     pub(super) fn advance_ms(&mut self, ms: u64) {
-        let end = self.now.at.plus_us(ms * 1_000);
+        let start = self.now;
+        let end = start.at.plus_us(ms * 1_000);
         loop {
             let due = self.broker.poll_timeout().filter(|at| *at <= end);
             let at = due.unwrap_or(end).max(self.now.at);
-            let us = at.us_since(self.now.at);
-            let unix_ms = self.now.unix_ms + us / 1_000;
-            self.now = Now::new(at, unix_ms);
+            self.now = Now::new(at, start.unix_ms + at.us_since(start.at) / 1_000);
             if due.is_none() {
                 return;
             }

@@ -19,7 +19,8 @@
 //! | `topics`, `queue`, `log`, `keys` | where messages are |
 //! | `append` | what happens once a message is stored |
 //! | `send`, `pull` | the two things most clients want |
-//! | `delays`, `retries`, `transactions` | which messages wait, and for what |
+//! | `delays`, `timed`, `retries`, `transactions` | which messages wait, and for what |
+//! | `recall` | which of them are not to be delivered after all |
 //! | `query` | how messages are found |
 //! | `clients`, `groups`, `locks`, `subscriptions` | who is there, and consumes what |
 //! | `offsets` | how far queues and groups are |
@@ -60,6 +61,7 @@ mod offsets;
 mod pull;
 mod query;
 mod queue;
+mod recall;
 mod recovery;
 mod registration;
 mod relay;
@@ -70,6 +72,7 @@ mod settings;
 mod state;
 mod stats;
 mod subscriptions;
+mod timed;
 mod timers;
 mod topics;
 mod transactions;
@@ -109,6 +112,7 @@ use groups::Groups;
 use keys::Keys;
 use log::Log;
 use pull::WaitingPulls;
+use timed::Timed;
 use timers::Timers;
 use topics::{QueueId, Topics};
 use transactions::Transactions;
@@ -134,6 +138,7 @@ pub struct Broker {
     news: Vec<QueueId>,
     clients: Clients,
     transactions: Transactions,
+    timed: Timed,
     pulls: WaitingPulls,
     reads: Reads,
     timers: Timers,
@@ -170,6 +175,7 @@ impl Broker {
             news: Vec::new(),
             clients: Clients::default(),
             transactions: Transactions::default(),
+            timed: Timed::default(),
             pulls: WaitingPulls::default(),
             reads: Reads::default(),
             timers: Timers::default(),
@@ -437,6 +443,7 @@ impl Broker {
         }
         self.keys.forget_before(start);
         self.transactions.forget_before(start);
+        self.trim_timed();
     }
 
     /// The disk has nothing before this position any more.

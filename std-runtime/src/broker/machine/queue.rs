@@ -154,11 +154,17 @@ impl Queue {
 
     /// The visible message that begins at this position of the log.
     pub(super) fn at_position(&self, position: u64) -> Option<Range> {
+        let entry = self.get(self.offset_at(position)?)?;
+        Some(Range { position, size_bytes: entry.size_bytes })
+    }
+
+    /// The offset of the visible message that begins at this position of the log.
+    pub(super) fn offset_at(&self, position: u64) -> Option<u64> {
         // In the order of the log, whatever the offsets.
         let index = self.entries.partition_point(|entry| entry.position < position);
         let entry = self.entries.get(index)?;
         let is_there = index < self.visible && entry.position == position && entry.size_bytes > 0;
-        is_there.then_some(Range { position, size_bytes: entry.size_bytes })
+        is_there.then_some(self.min + index as u64)
     }
 
     /// When the first message that may be seen was stored.

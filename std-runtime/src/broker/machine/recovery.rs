@@ -12,7 +12,7 @@ use super::log::{Log, Range};
 use super::notes::{Digest, Note, key_hashes};
 use super::queue::{Entry, Queue};
 use super::topics::{
-    HALF_TOPIC, OPERATION_TOPIC, QueueId, SCHEDULE_TOPIC, STATE_TOPIC, TopicSettings,
+    HALF_TOPIC, OPERATION_TOPIC, QueueId, SCHEDULE_TOPIC, STATE_TOPIC, TIMER_TOPIC, TopicSettings,
 };
 use crate::broker::store::{Damage, Finding, Recovery};
 
@@ -68,7 +68,7 @@ impl Broker {
         digest: &Digest<'_>,
         hashes: impl Iterator<Item = i32>,
     ) -> bool {
-        let Digest { topic, queue, offset, stored_ms, tags_code } = *digest;
+        let Digest { topic, queue, offset, stored_ms, tags_code, timer } = *digest;
         if topic == HALF_TOPIC {
             self.recover_half(offset, stored_ms, range);
         }
@@ -89,6 +89,9 @@ impl Broker {
                 return false;
             }
         }
+        if let Some(timer) = timer.filter(|_| topic == TIMER_TOPIC && queue == 0) {
+            self.timed.recover(offset, timer);
+        }
         hashes.for_each(|hash| self.keys.insert(hash, range));
         true
     }
@@ -106,6 +109,7 @@ impl Broker {
         self.stored = end;
         self.begin_remembering();
         self.resume_transactions(now);
+        self.set_timed(now);
         if let Some(topic) = self.topics.find(SCHEDULE_TOPIC) {
             let levels = u32::try_from(self.config.delay_levels.len()).unwrap_or(0);
             (0..levels).for_each(|queue| self.arrived(now, QueueId { topic, queue }));

@@ -25,12 +25,21 @@ use super::answer::{Outcome, Refusal, plain};
 use super::append::{Draft, Placed, Receipt, unavailable};
 use super::log::Range;
 use super::sessions::Request;
-use super::topics::{DEFAULT_TOPIC, PERM_INHERIT, QueueId, TopicId, TopicSettings, check_name};
+use super::topics::{
+    DEFAULT_TOPIC, PERM_INHERIT, QueueId, TIMER_TOPIC, TopicId, TopicSettings, check_name,
+};
 
 /// What `MSG_REGION` says.
 const REGION: &str = "DefaultRegion";
 /// Fields that Java's client looks for in any answer to a send.
 const SENT: [(&str, &str); 2] = [("MSG_REGION", REGION), ("TRACE_ON", "true")];
+
+/// What is said of half messages with a time of their own.
+const TIMED_HALF: &str = "messages of transactions have no time of delivery: send without \
+                          TIMER_DELAY_SEC, TIMER_DELAY_MS and TIMER_DELIVER_MS";
+/// What is said of batches with messages that are to be delivered later.
+const DELAYED_BATCH: &str = "batches are not delayed: send messages with a delay level or a time \
+                             of delivery one by one";
 
 type Sending<'a> = SendMessageRequestHeaderV2<'a>;
 
@@ -91,6 +100,31 @@ impl Facts {
     }
 }
 
+/// What the answer to a send says.
+#[derive(Clone, Copy, Debug)]
+struct Sent<'a> {
+    /// The one that the producer has asked for, wherever the message waits first.
+    queue: u32,
+    target: QueueId,
+    first: Placed,
+    ranges: &'a [Range],
+    unique_key: Option<&'a str>,
+    recall_handle: Option<&'a str>,
+}
+
+fn illegal(remark: String) -> Refusal {
+    Refusal::new(response_code::MESSAGE_ILLEGAL, remark)
+}
+
+/// Whether a message of a batch is to be delivered later than the others.
+fn is_delayed(properties: &[u8]) -> bool {
+    let names = [keys::DELAY, keys::TIMER_DELAY_SEC, keys::TIMER_DELAY_MS, keys::TIMER_DELIVER_MS];
+    let mut properties = Properties::from_bytes(properties).unwrap_or_default().into_iter();
+    properties.any(|(name, value)| {
+        names.contains(&name) && (name != keys::DELAY || value.parse().is_ok_and(|n: i64| n > 0))
+    })
+}
+
 /// Appends a property to a text of properties.
 pub(super) fn put_property(text: &mut Vec<u8>, name: &str, value: &str) {
     if let Some(last) = text.last()
@@ -141,7 +175,7 @@ impl Broker {
         outcome
     }
 
-    fn check_load(&self) -> Outcome {
+    pub(super) fn check_load(&self) -> Outcome {
         let unwritten_bytes_max = self.config.limits.unwritten_bytes_max;
         if self.log.unwritten_bytes <= unwritten_bytes_max {
             return Ok(());
@@ -167,7 +201,7 @@ impl Broker {
 
     fn topic_for_send(&mut self, header: &Sending<'_>) -> Result<TopicId, Refusal> {
         let name = plain(header.topic);
-        if !is_sendable(&name) {
+        if !is_sendable(&name) || name == TIMER_TOPIC {
             let remark = alloc::format!("Sending message to topic[{name}] is forbidden.");
             return Err(Refusal::new(response_code::NO_PERMISSION, remark));
         }
@@ -265,18 +299,22 @@ impl Broker {
         let sys_flag = SysFlag(header.sys_flag);
         let facts = Facts::of(Properties::from_bytes(properties).unwrap_or_default());
         let is_half = facts.is_half && sys_flag.transaction() == Transaction::Prepared;
-        if facts.has_timer && facts.delay_level <= 0 && !is_half {
-            let remark = "this broker keeps no timers: use one of the delay levels instead of \
-                          TIMER_DELAY_SEC, TIMER_DELAY_MS and TIMER_DELIVER_MS";
-            return Err(Refusal::new(response_code::MESSAGE_ILLEGAL, remark));
-        }
+        let text = Properties::from_bytes(properties).unwrap_or_default();
+        let due_ms = match facts.has_timer && facts.delay_level <= 0 {
+            true if is_half => return Err(illegal(TIMED_HALF.into())),
+            true => self.due_of(now, text)?,
+            false => None,
+        };
         let (delay_level, has_key) = (facts.delay_level, facts.has_key);
         self.complete_properties(now, facts, properties);
         let (queue, is_dead) = self.after_retries(now, request, header, queue, properties)?;
+        let due_ms = due_ms.filter(|_| !is_dead);
         let (target, sys_flag) = if is_half {
             (self.hold_half(queue, properties)?, sys_flag.with_transaction(Transaction::None))
         } else if delay_level > 0 && !is_dead {
             (self.hold_delayed(queue, delay_level, properties)?, sys_flag)
+        } else if let Some(due_ms) = due_ms {
+            (self.hold_timed(queue, due_ms, properties)?, sys_flag)
         } else {
             (queue, sys_flag)
         };
@@ -295,9 +333,21 @@ impl Broker {
         if is_half {
             self.half_appended(now, placed);
         }
+        if due_ms.is_some() {
+            self.timed.push(placed.queue_offset, due_ms);
+        }
         let text = Properties::from_bytes(properties).unwrap_or_default();
-        let key = if has_key || is_half { text.unique_key() } else { None };
-        self.answer_sent(request, queue.queue, target, placed, &[placed.range], key);
+        let key = text.unique_key();
+        let recall_handle = due_ms.and_then(|due_ms| self.recall_handle(queue, due_ms, key));
+        let sent = Sent {
+            queue: queue.queue,
+            target,
+            first: placed,
+            ranges: &[placed.range],
+            unique_key: key.filter(|_| has_key || is_half),
+            recall_handle: recall_handle.as_deref(),
+        };
+        self.answer_sent(request, sent);
         Ok(())
     }
 
@@ -309,10 +359,12 @@ impl Broker {
         queue: QueueId,
         body: &[u8],
     ) -> Outcome {
-        let illegal = |remark: String| Refusal::new(response_code::MESSAGE_ILLEGAL, remark);
         let mut is_empty = true;
         for entry in BatchEntries::new(body) {
-            entry.map_err(|error| illegal(alloc::format!("the batch: {error}")))?;
+            let entry = entry.map_err(|error| illegal(alloc::format!("the batch: {error}")))?;
+            if is_delayed(entry.properties) {
+                return Err(illegal(DELAYED_BATCH.into()));
+            }
             is_empty = false;
         }
         if is_empty {
@@ -347,7 +399,11 @@ impl Broker {
             }
         }
         if let Some(first) = first {
-            self.answer_sent(request, queue.queue, queue, first, &ranges, None);
+            let (unique_key, recall_handle) = (None, None);
+            let target = queue;
+            let queue = queue.queue;
+            let sent = Sent { queue, target, first, ranges: &ranges, unique_key, recall_handle };
+            self.answer_sent(request, sent);
         }
         self.counts.messages_sent += ranges.len() as u64 - u64::from(first.is_some());
         ranges.clear();
@@ -356,15 +412,8 @@ impl Broker {
     }
 
     /// Says where a message is, or the messages of a batch, once they are stored.
-    fn answer_sent(
-        &mut self,
-        request: Request,
-        queue_id: u32,
-        target: QueueId,
-        first: Placed,
-        ranges: &[Range],
-        unique_key: Option<&str>,
-    ) {
+    fn answer_sent(&mut self, request: Request, sent: Sent<'_>) {
+        let Sent { queue, target, first, ranges, unique_key, recall_handle } = sent;
         let mut ids = String::with_capacity(ranges.len() * 33);
         for range in ranges {
             let physical_offset = range.position as i64;
@@ -378,9 +427,10 @@ impl Broker {
             ranges.iter().map(|range| u64::from(range.size_bytes)).sum::<u64>();
         let response = SendMessageResponseHeader {
             msg_id: Text::plain(&ids),
-            queue_id: i32::try_from(queue_id).unwrap_or(i32::MAX),
+            queue_id: i32::try_from(queue).unwrap_or(i32::MAX),
             queue_offset: first.queue_offset as i64,
             transaction_id: unique_key.map(Text::plain),
+            recall_handle: recall_handle.map(Text::plain),
             ..Default::default()
         };
         let last = Placed { range: ranges.last().copied().unwrap_or(first.range), ..first };

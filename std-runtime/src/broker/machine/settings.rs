@@ -33,6 +33,7 @@ enum Change {
     TransactionCheckInterval(Duration),
     TransactionChecks(u32),
     AgeMax(Duration),
+    TimerDelayMax(Duration),
 }
 
 impl Change {
@@ -57,6 +58,10 @@ impl Change {
             "transactionCheckInterval" => ms().map(Self::TransactionCheckInterval),
             "transactionCheckMax" => number(1_000_000)
                 .map(|count| Self::TransactionChecks(u32::try_from(count).unwrap_or(u32::MAX))),
+            // Ten years, too.
+            "timerMaxDelaySec" => {
+                number(315_360_000).map(|time_s| Self::TimerDelayMax(Duration::from_secs(time_s)))
+            }
             "fileReservedTime" => {
                 number(87_600).map(|hours| Self::AgeMax(Duration::from_secs(hours * 3_600)))
             }
@@ -124,6 +129,7 @@ impl Broker {
             Change::TransactionCheckInterval(time) => config.transactions.check_interval = time,
             Change::TransactionChecks(count) => config.transactions.checks_max = count,
             Change::AgeMax(age) => config.retention.age_max = age,
+            Change::TimerDelayMax(delay) => config.timer_delay_max = delay,
         }
         if matches!(change, Change::AutoCreateTopics(_) | Change::DefaultTopicQueues(_)) {
             // New topics are made after this one.
@@ -174,8 +180,11 @@ impl Broker {
             ("longPollingEnable", flag(true)),
             ("maxMessageSize", alloc::format!("{}", limits.message_bytes_max)),
             ("messageDelayLevel", delays.join(" ")),
+            ("recallMessageEnable", flag(true)),
             ("rejectTransactionMessage", flag(false)),
-            ("timerWheelEnable", flag(false)),
+            ("timerMaxDelaySec", alloc::format!("{}", config.timer_delay_max.as_secs())),
+            ("timerPrecisionMs", "1".into()),
+            ("timerWheelEnable", flag(true)),
             ("transactionCheckInterval", ms(transactions.check_interval)),
             ("transactionCheckMax", alloc::format!("{}", transactions.checks_max)),
             ("transactionTimeOut", ms(transactions.timeout)),

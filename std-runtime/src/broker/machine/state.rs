@@ -1,4 +1,4 @@
-//! What is remembered besides messages: topics, groups, offsets, and how far delays are.
+//! What is remembered besides messages: topics, groups, offsets, how far delays and timers are.
 //!
 //! With a disk, changes are written into the log, as messages of a topic of the broker's own, so
 //! that there is one log, one order, and one recovery. Without one there is nothing to be done.
@@ -17,9 +17,10 @@ use turbopump_core::time::Now;
 use super::Broker;
 use super::append::{Draft, Receipt};
 use super::groups::GroupSettings;
+use super::timed::Turn;
 use super::topics::{
     DEFAULT_TOPIC, GIVEN_UP_TOPIC, HALF_TOPIC, OPERATION_TOPIC, QueueId, SCHEDULE_TOPIC,
-    STATE_TOPIC, TopicSettings,
+    STATE_TOPIC, TIMER_TOPIC, TopicSettings,
 };
 
 mod administered;
@@ -46,6 +47,8 @@ struct Change {
     offsets: Vec<OffsetRecord>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     delays: Vec<DelayRecord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timed: Option<Turn>,
     #[serde(skip_serializing_if = "AdministeredRecord::is_empty")]
     administered: AdministeredRecord,
 }
@@ -285,6 +288,7 @@ impl Broker {
             (&*reply, 1, 6, false),
             ("RMQ_SYS_TRACE_TOPIC", 1, 6, false),
             (SCHEDULE_TOPIC, levels.max(1), 6, false),
+            (TIMER_TOPIC, 1, 6, false),
             (HALF_TOPIC, 1, 6, false),
             (OPERATION_TOPIC, 1, 6, false),
             (GIVEN_UP_TOPIC, 1, 6, false),
@@ -304,8 +308,8 @@ impl Broker {
 
     /// Writes down what has changed, if it is urgent or time.
     pub(super) fn remember(&mut self, now: Now, is_time: bool) {
-        let is_urgent =
-            self.state.is_urgent() || !(self.state.is_lost || self.administered.is_remembered());
+        let is_remembered = self.administered.is_remembered() && !self.timed.has_moved();
+        let is_urgent = self.state.is_urgent() || !(self.state.is_lost || is_remembered);
         if !(is_time || is_urgent) {
             return;
         }
@@ -315,6 +319,7 @@ impl Broker {
             self.state = State { delays, ..State::default() };
             self.groups.iter_mut().for_each(|(_, group)| group.changed.clear());
             self.administered.forget_changes();
+            self.timed.take_move();
             for Receipt { request, answer } in receipts {
                 self.send_prepared(request.session, 0, answer);
             }
@@ -387,6 +392,7 @@ impl Broker {
             deleted_groups: state.deleted_groups.iter().map(|name| (**name).into()).collect(),
             offsets: Vec::new(),
             delays: Vec::new(),
+            timed: self.timed.take_move(),
             administered: self.administered_changes(),
         };
         for level in state.changed_delays {
@@ -433,6 +439,7 @@ impl Broker {
             deleted_topics: self.state.deleted_topics.iter().map(|n| (**n).into()).collect(),
             deleted_groups: self.state.deleted_groups.iter().map(|n| (**n).into()).collect(),
             offsets: Vec::new(),
+            timed: Some(self.timed.take_through()),
             administered: self.everything_administered(),
         };
         for (name, group) in self.groups.iter_mut() {
@@ -535,6 +542,9 @@ impl Broker {
             }
         }
         self.apply_administered(change.administered);
+        if let Some(through) = change.timed {
+            self.timed.pass(through);
+        }
         for delay in change.delays.into_iter().filter(|delay| delay.level < 64) {
             self.state.set_delay(delay.level, delay.offset);
         }
@@ -552,6 +562,7 @@ impl Broker {
         let mut delays = core::mem::take(&mut self.state.delays);
         delays.iter_mut().for_each(|delay| delay.stored = delay.offset);
         self.state = State { delays, ..State::default() };
+        self.timed.begin();
         self.administered.forget_changes();
     }
 }

@@ -27,6 +27,8 @@ pub struct BrokerStats {
     pub groups: usize,
     /// Pulls that wait for messages.
     pub waiting_pulls: usize,
+    /// Messages that wait for a time of their own.
+    pub timed_messages: usize,
     /// Reads from disk that are under way.
     pub reads_pending: usize,
     /// Messages that can be pulled.
@@ -58,6 +60,7 @@ impl Broker {
             topics: self.topics.len(),
             groups: self.groups.len(),
             waiting_pulls: self.pulls.len(),
+            timed_messages: self.timed.len(),
             reads_pending: self.reads.len(),
             messages: queues().map(|queue| queue.max() - queue.min()).sum(),
             memory_bytes: self.log.hot_bytes(),
@@ -148,6 +151,8 @@ families! {
     DEAD Counter "turbopump_broker_messages_dead_total"
         "Messages that went to a dead-letter topic.";
     DELAYED Counter "turbopump_broker_messages_delayed_total" "Messages whose delay is over.";
+    TIMED Counter "turbopump_broker_messages_timed_total"
+        "Messages with a time of their own, by what became of them.";
     TRANSACTIONS Counter "turbopump_broker_transactions_total"
         "Transactions, by what became of them.";
     REGISTRATIONS Counter "turbopump_broker_registrations_total"
@@ -158,6 +163,8 @@ families! {
     TOPICS Gauge "turbopump_broker_topics" "Topics, the broker's own included.";
     GROUPS Gauge "turbopump_broker_groups" "Consumer groups.";
     WAITING Gauge "turbopump_broker_waiting_pulls" "Pulls that wait for messages.";
+    TIMERS Gauge "turbopump_broker_timed_messages"
+        "Messages that wait for a time of their own.";
     READS Gauge "turbopump_broker_reads_pending" "Reads from disk that are under way.";
     MESSAGES Gauge "turbopump_broker_messages" "Messages that can be pulled.";
     MEMORY Gauge "turbopump_broker_memory_bytes" "Bytes of messages in memory.";
@@ -195,6 +202,37 @@ impl Source for BrokerStats {
         ] {
             samples.counter(descriptor, &[], value)?;
         }
+        self.visit_outcomes(samples)?;
+        for (descriptor, value) in [
+            (&CONNECTIONS, self.connections as u64),
+            (&WRITABLE, u64::from(self.is_writable)),
+            (&TOPICS, self.topics as u64),
+            (&GROUPS, self.groups as u64),
+            (&WAITING, self.waiting_pulls as u64),
+            (&TIMERS, self.timed_messages as u64),
+            (&READS, self.reads_pending as u64),
+            (&MESSAGES, self.messages),
+            (&MEMORY, self.memory_bytes as u64),
+            (&LOG, self.log_bytes),
+            (&UNWRITTEN, self.unwritten_bytes as u64),
+            (&KEYS, self.keys as u64),
+        ] {
+            samples.gauge(descriptor, &[], value)?;
+        }
+        for (topic, messages) in &self.topic_messages {
+            samples.counter(&TOPIC, &[("topic", topic)], *messages)?;
+        }
+        for (group, topic, lag) in &self.group_lags {
+            samples.gauge(&LAG, &[("group", group), ("topic", topic)], *lag)?;
+        }
+        Ok(())
+    }
+}
+
+impl BrokerStats {
+    /// What is counted by what became of it.
+    fn visit_outcomes(&self, samples: &mut Samples<'_>) -> Result<(), VisitError> {
+        let counts = &self.counts;
         for (outcome, value) in [
             ("granted", counts.requests_granted),
             ("refused", counts.requests_refused),
@@ -202,6 +240,13 @@ impl Source for BrokerStats {
             ("unsigned", counts.requests_unsigned),
         ] {
             samples.counter(&REQUESTS, &[("outcome", outcome)], value)?;
+        }
+        for (outcome, value) in [
+            ("delivered", counts.messages_timed),
+            ("dropped", counts.messages_timed_dropped),
+            ("recalled", counts.messages_recalled),
+        ] {
+            samples.counter(&TIMED, &[("outcome", outcome)], value)?;
         }
         for (outcome, value) in [
             ("committed", counts.transactions_committed),
@@ -218,27 +263,6 @@ impl Source for BrokerStats {
         for (operation, value) in [("write", counts.store_failures), ("read", counts.read_failures)]
         {
             samples.counter(&FAILURES, &[("operation", operation)], value)?;
-        }
-        for (descriptor, value) in [
-            (&CONNECTIONS, self.connections as u64),
-            (&WRITABLE, u64::from(self.is_writable)),
-            (&TOPICS, self.topics as u64),
-            (&GROUPS, self.groups as u64),
-            (&WAITING, self.waiting_pulls as u64),
-            (&READS, self.reads_pending as u64),
-            (&MESSAGES, self.messages),
-            (&MEMORY, self.memory_bytes as u64),
-            (&LOG, self.log_bytes),
-            (&UNWRITTEN, self.unwritten_bytes as u64),
-            (&KEYS, self.keys as u64),
-        ] {
-            samples.gauge(descriptor, &[], value)?;
-        }
-        for (topic, messages) in &self.topic_messages {
-            samples.counter(&TOPIC, &[("topic", topic)], *messages)?;
-        }
-        for (group, topic, lag) in &self.group_lags {
-            samples.gauge(&LAG, &[("group", group), ("topic", topic)], *lag)?;
         }
         Ok(())
     }

@@ -18,6 +18,8 @@ pub(super) enum Due {
     Pull(u32),
     /// A delay level, whose oldest message may go.
     Delay(u32),
+    /// Messages that wait for a time of their own.
+    Timed,
     /// What has changed is written down.
     Remember,
     /// Open transactions are looked at.
@@ -78,6 +80,7 @@ impl Broker {
             match due {
                 Due::Pull(number) => self.end_pull(now, number),
                 Due::Delay(level) => self.deliver_delayed(now, level),
+                Due::Timed => self.deliver_timed(now),
                 Due::Transactions => self.check_transactions(now),
                 Due::Idle => self.scan_idle(now),
                 Due::Relay(client, opaque) => self.end_relay(client, opaque),

@@ -25,6 +25,8 @@ pub(super) const GROUP_TOPIC_BYTES_MAX: usize = 255;
 pub(super) const DEFAULT_TOPIC: &str = "TBW102";
 /// Where messages wait for their delay, a queue per level.
 pub(super) const SCHEDULE_TOPIC: &str = "SCHEDULE_TOPIC_XXXX";
+/// Where messages wait for a time of their own.
+pub(super) const TIMER_TOPIC: &str = "rmq_sys_wheel_timer";
 /// Where messages wait for the end of their transaction.
 pub(super) const HALF_TOPIC: &str = "RMQ_SYS_TRANS_HALF_TOPIC";
 /// What became of them.
