@@ -5,6 +5,7 @@
 extern crate alloc;
 
 mod indexes;
+mod timers;
 mod world;
 
 use std::fs;
