@@ -10,6 +10,7 @@ mod failures;
 mod limits;
 mod refusals;
 mod sending;
+mod times;
 mod transactions;
 mod watching;
 
