@@ -70,6 +70,7 @@ struct Facts {
     delay_level: i64,
     has_key: bool,
     is_half: bool,
+    /// It is to wait for a time of its own, and has not done so already.
     has_timer: bool,
     has_region: bool,
     has_trace: bool,
@@ -81,6 +82,7 @@ struct Facts {
 impl Facts {
     fn of(properties: Properties<'_>) -> Self {
         let mut facts = Self::default();
+        let mut has_waited = false;
         for (name, value) in properties {
             match name {
                 keys::DELAY => facts.delay_level = value.parse().unwrap_or(0),
@@ -89,6 +91,7 @@ impl Facts {
                 keys::TIMER_DELAY_SEC | keys::TIMER_DELAY_MS | keys::TIMER_DELIVER_MS => {
                     facts.has_timer = true;
                 }
+                keys::TIMER_OUT_MS => has_waited = true,
                 keys::MSG_REGION => facts.has_region = true,
                 keys::TRACE_ON => facts.has_trace = true,
                 keys::CLUSTER => facts.has_cluster = true,
@@ -96,6 +99,7 @@ impl Facts {
                 _ => {}
             }
         }
+        facts.has_timer &= !has_waited;
         facts
     }
 }
@@ -118,11 +122,8 @@ fn illegal(remark: String) -> Refusal {
 
 /// Whether a message of a batch is to be delivered later than the others.
 fn is_delayed(properties: &[u8]) -> bool {
-    let names = [keys::DELAY, keys::TIMER_DELAY_SEC, keys::TIMER_DELAY_MS, keys::TIMER_DELIVER_MS];
-    let mut properties = Properties::from_bytes(properties).unwrap_or_default().into_iter();
-    properties.any(|(name, value)| {
-        names.contains(&name) && (name != keys::DELAY || value.parse().is_ok_and(|n: i64| n > 0))
-    })
+    let facts = Facts::of(Properties::from_bytes(properties).unwrap_or_default());
+    facts.delay_level > 0 || facts.has_timer
 }
 
 /// Appends a property to a text of properties.

@@ -275,10 +275,6 @@ impl Broker {
         properties: Properties<'_>,
     ) -> Result<Option<u64>, Refusal> {
         let illegal = |remark| Refusal::new(response_code::MESSAGE_ILLEGAL, remark);
-        if properties.get(keys::TIMER_OUT_MS).is_some() {
-            // It has waited already.
-            return Ok(None);
-        }
         let now_ms = i64::try_from(now.unix_ms).unwrap_or(i64::MAX);
         let due_ms = match properties.delay() {
             Ok(Some(Delay::AfterMs(delay_ms))) => now_ms.saturating_add(delay_ms),

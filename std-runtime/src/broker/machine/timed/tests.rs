@@ -33,6 +33,21 @@ fn produce_in(kit: &mut Kit, id: SessionId, body: &str, delay_ms: u64) -> Got {
     produce_at(kit, id, body, kit.now.unix_ms + delay_ms)
 }
 
+/// A message with the body `x` for each of these properties.
+fn batch(properties: &[&str]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for properties in properties {
+        let bytes = 4 + 4 + 4 + 4 + 4 + 1 + 2 + properties.len();
+        body.extend_from_slice(&(bytes as u32).to_be_bytes());
+        body.extend_from_slice(&[0; 12]);
+        body.extend_from_slice(&1_u32.to_be_bytes());
+        body.push(b'x');
+        body.extend_from_slice(&(properties.len() as u16).to_be_bytes());
+        body.extend_from_slice(properties.as_bytes());
+    }
+    body
+}
+
 #[test]
 fn levels_and_times_come_in_the_order_of_their_times() {
     for (seed, (with_disk, by_notes)) in
@@ -134,12 +149,18 @@ fn messages_have_the_stamps_of_their_timer() {
     assert_eq!(number(keys::TIMER_OUT_MS), sent_ms + 1_000, "seconds count before milliseconds");
     assert_eq!(number(keys::TIMER_ENQUEUE_MS), sent_ms);
     assert_eq!(number(keys::TIMER_DEQUEUE_MS), sent_ms + 1_000);
-    // Who sends it on does not have it wait again.
-    let text = properties.as_str().to_string();
+    // Who sends it on does not have it wait again: not alone, nor in a batch or a transaction.
+    let mut text = properties.as_str().to_string();
     let fields = [("a", "p"), ("b", "Again"), ("c", "TBW102"), ("d", "4"), ("e", "0"), ("f", "4")];
     let more = [("g", "0"), ("h", "0"), ("i", &*text), ("j", "0")];
     assert_eq!(kit.ask(client, request_code::SEND_MESSAGE_V2, &(fields, more), b"y").code, 0);
-    assert_eq!(kit.pull(client, "g", "Again", 0, 0).bodies(), ["y"]);
+    let batch = batch(&["", &text]);
+    let more = [("g", "0"), ("h", "0"), ("i", ""), ("j", "0")];
+    assert_eq!(kit.ask(client, request_code::SEND_BATCH_MESSAGE, &(fields, more), &batch).code, 0);
+    assert_eq!(kit.pull(client, "g", "Again", 0, 0).bodies(), ["y", "x", "x"]);
+    text += "TRAN_MSG\u{1}true\u{2}PGROUP\u{1}p\u{2}";
+    let more = [("g", "0"), ("h", "0"), ("i", &*text), ("j", "0")];
+    assert_eq!(kit.ask(client, request_code::SEND_MESSAGE_V2, &(fields, more), b"y").code, 0);
 }
 
 #[test]
@@ -200,16 +221,7 @@ fn batches_and_transactions_have_no_times() {
     for property in
         ["DELAY\u{1}1\u{2}", "TAGS\u{1}t\u{2}TIMER_DELIVER_MS\u{1}1\u{2}", "TIMER_DELAY_MS\u{1}x"]
     {
-        let mut body = Vec::new();
-        for properties in ["", property] {
-            let bytes = 4 + 4 + 4 + 4 + 4 + 1 + 2 + properties.len();
-            body.extend_from_slice(&(bytes as u32).to_be_bytes());
-            body.extend_from_slice(&[0; 12]);
-            body.extend_from_slice(&1_u32.to_be_bytes());
-            body.push(b'x');
-            body.extend_from_slice(&(properties.len() as u16).to_be_bytes());
-            body.extend_from_slice(properties.as_bytes());
-        }
+        let body = batch(&["", property]);
         let fields = [("a", "p"), ("b", "Orders"), ("c", "TBW102"), ("d", "4"), ("e", "0")];
         let more = [("f", "0"), ("g", "0"), ("h", "0"), ("i", ""), ("j", "0"), ("m", "true")];
         let refused = kit.ask(client, 320, &(fields, more), &body);
