@@ -120,7 +120,7 @@ fn illegal(remark: String) -> Refusal {
     Refusal::new(response_code::MESSAGE_ILLEGAL, remark)
 }
 
-/// Whether a message of a batch is to be delivered later than the others.
+/// Whether a message of a batch, or all of it, is to be delivered later.
 fn is_delayed(properties: &[u8]) -> bool {
     let facts = Facts::of(Properties::from_bytes(properties).unwrap_or_default());
     facts.delay_level > 0 || facts.has_timer
@@ -360,13 +360,20 @@ impl Broker {
         queue: QueueId,
         body: &[u8],
     ) -> Outcome {
+        let mut properties = core::mem::take(&mut self.scratch);
+        let outcome = copy_properties(header.properties, &mut properties);
+        let mut is_late = is_delayed(&properties);
+        properties.clear();
+        self.scratch = properties;
+        outcome?;
         let mut is_empty = true;
         for entry in BatchEntries::new(body) {
             let entry = entry.map_err(|error| illegal(alloc::format!("the batch: {error}")))?;
-            if is_delayed(entry.properties) {
-                return Err(illegal(DELAYED_BATCH.into()));
-            }
+            is_late |= is_delayed(entry.properties);
             is_empty = false;
+        }
+        if is_late {
+            return Err(illegal(DELAYED_BATCH.into()));
         }
         if is_empty {
             return Err(illegal("the batch has no messages".into()));

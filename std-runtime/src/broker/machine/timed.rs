@@ -26,7 +26,7 @@ use super::clients::Notice;
 use super::delays::join;
 use super::fetch::After;
 use super::log::Range;
-use super::send::{check_properties, put_property, without};
+use super::send::{check_properties, put_property};
 use super::timers::Due;
 use super::topics::{QueueId, TIMER_TOPIC};
 
@@ -38,7 +38,7 @@ const DELIVER_BYTES_MAX: usize = 8 << 20;
 const PAUSE_US: u64 = 100_000;
 /// The clock is looked at this often, because it may be set: in milliseconds.
 const LOOK_MS: u64 = 60_000;
-/// What a message gets on its way out, beyond what it loses then, in bytes.
+/// The properties that a message gets on its way out, in bytes.
 const STAMPS_BYTES: usize = 64;
 
 /// When it is a message's turn: at its time, and of those with the same one the first that came.
@@ -437,10 +437,9 @@ impl Broker {
         self.set_timed(now);
     }
 
-    /// As Apache's broker leaves it: with the stamps of its timer, and without where it went.
+    /// As Apache's broker leaves it: with all that it had while it waited, and when that was.
     fn release_at_last(&mut self, now: Now, message: &Message<'_>) {
-        let known = message.properties().unwrap_or_default();
-        let mut properties = without(known, &[keys::REAL_TOPIC, keys::REAL_QUEUE_ID]);
+        let mut properties = message.properties.to_vec();
         let stored_ms = message.store_timestamp_ms;
         for (name, ms) in
             [(keys::TIMER_ENQUEUE_MS, stored_ms), (keys::TIMER_DEQUEUE_MS, now.unix_ms as i64)]

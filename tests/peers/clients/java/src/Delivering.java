@@ -12,6 +12,7 @@ import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerOrderly;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.LocalTransactionState;
+import org.apache.rocketmq.client.producer.SendResult;
 import org.apache.rocketmq.client.producer.TransactionListener;
 import org.apache.rocketmq.client.producer.TransactionMQProducer;
 import org.apache.rocketmq.client.producer.selector.SelectMessageQueueByHash;
@@ -24,6 +25,7 @@ final class Delivering {
     static void addTo(Map<String, Main.Scenario> all) {
         all.put("transactions", Delivering::transactions);
         all.put("delayed", Delivering::delayed);
+        all.put("timed", Delivering::timed);
         all.put("dead_letters", Delivering::deadLetters);
         all.put("long_poll", Delivering::longPoll);
         all.put("ordered", Delivering::ordered);
@@ -132,6 +134,66 @@ final class Delivering {
             }
         }
         Failure.equal("the order", expected, order);
+    }
+
+    /** Not before their time, in the order of their times, and not at all once they are recalled. */
+    private static void timed(Kit kit) throws Exception {
+        String topic = kit.topic("topic", 1);
+        DefaultMQProducer producer = kit.producer();
+        DefaultMQPushConsumer consumer = kit.consumer(kit.name("group"));
+        Inbox inbox = new Inbox();
+        consumer.subscribe(topic, "*");
+        consumer.registerMessageListener((MessageListenerOrderly) (messages, context) -> {
+            inbox.add(messages);
+            return ConsumeOrderlyStatus.SUCCESS;
+        });
+        consumer.start();
+        Kit.refused("a time that is too late", 13, () -> {
+            Message late = Item.text("late").message(topic);
+            late.setDelayTimeSec(4 * 86_400);
+            return producer.send(late);
+        });
+        List<Item> items = new ArrayList<>();
+        Map<String, Long> due = new HashMap<>();
+        for (int seconds : new int[] {9, 5, 7, 3, 0}) {
+            Item item = Item.text("after-" + seconds);
+            long now = System.currentTimeMillis();
+            due.put(item.key(), now + seconds * 1_000L);
+            SendResult sent = Kit.stored(producer.send(at(seconds, now, item.message(topic))));
+            Failure.equal("has a handle", seconds > 0, sent.getRecallHandle() != null);
+            items.add(item);
+            Item recalled = Item.text("recalled-" + seconds);
+            sent = Kit.stored(producer.send(at(9, now, recalled.message(topic))));
+            String id = producer.recallMessage(topic, sent.getRecallHandle());
+            Failure.equal("what is recalled", sent.getMsgId(), id);
+        }
+        List<String> order = new ArrayList<>();
+        for (Inbox.Arrival arrival : inbox.exactly(items)) {
+            long early = due.get(arrival.key()) - arrival.at();
+            // Apache's broker knows whole seconds, and rounds down.
+            Failure.unless(early <= 1_020, () -> arrival.key() + " came " + early + " ms early");
+            Failure.unless(early > -6_000, () -> arrival.key() + " came " + -early + " ms late");
+            MessageExt message = arrival.message();
+            Failure.equal("the topic", topic, message.getTopic());
+            boolean hasWaited = !arrival.key().equals("after-0");
+            for (String name : List.of("TIMER_OUT_MS", "TIMER_ENQUEUE_MS", "TIMER_DEQUEUE_MS",
+                "REAL_TOPIC", "REAL_QID")) {
+                Failure.equal(name, hasWaited, message.getProperty(name) != null);
+            }
+            order.add(arrival.key());
+        }
+        Failure.equal("the order",
+            List.of("after-0", "after-3", "after-5", "after-7", "after-9"), order);
+    }
+
+    /** In each of the three ways. */
+    private static Message at(int seconds, long now, Message message) {
+        switch (seconds % 3) {
+            case 0 -> message.setDelayTimeSec(seconds);
+            case 1 -> message.setDelayTimeMs(seconds * 1_000L);
+            default -> message.setDeliverTimeMs(now + seconds * 1_000L);
+        }
+        return message;
     }
 
     /** One retry after 1 s, another, then the topic of dead letters. */
