@@ -439,7 +439,7 @@ impl Broker {
             deleted_topics: self.state.deleted_topics.iter().map(|n| (**n).into()).collect(),
             deleted_groups: self.state.deleted_groups.iter().map(|n| (**n).into()).collect(),
             offsets: Vec::new(),
-            timed: Some(self.timed.take_through()),
+            timed: Some(self.timed.take_stored()),
             administered: self.everything_administered(),
         };
         for (name, group) in self.groups.iter_mut() {

@@ -2,8 +2,9 @@
 //!
 //! They lie in a topic of the broker's, in one queue. In memory each of them is its time and its
 //! offset there; in the order of both they are delivered. How far that has gone is one such pair,
-//! which is remembered in the same breath as the copies that were delivered: with a disk they go
-//! there in one group, so that a broker that is started again has both or neither.
+//! which is noted once the copies that were delivered are stored, and not before: of a group in
+//! which a power cut leaves holes, the note could be left and a copy be lost. So a broker that ends
+//! in between delivers them again.
 //!
 //! Decides when which message is delivered, what is refused, and what is found again. How a message
 //! is taken out of the line is up to `recall`.
@@ -94,9 +95,10 @@ pub(super) struct Timed {
     first: u64,
     /// Nothing that waits comes before this, nor will anything.
     through: Turn,
-    has_moved: bool,
-    /// So far it is stored.
+    /// So far what was delivered is stored, too.
     stored: Turn,
+    /// That is not noted yet.
+    has_moved: bool,
     /// The latest time of what was ever read to be delivered.
     read_ms: u64,
     /// What is not stored, in the order of the log.
@@ -118,15 +120,15 @@ impl Timed {
         self.has_moved
     }
 
-    /// How far it is, to be remembered.
-    pub(super) const fn take_through(&mut self) -> Turn {
+    /// How far it is, to be noted.
+    pub(super) const fn take_stored(&mut self) -> Turn {
         self.has_moved = false;
-        self.through
+        self.stored
     }
 
     /// How far it is, where that has changed.
     pub(super) const fn take_move(&mut self) -> Option<Turn> {
-        if self.has_moved { Some(self.take_through()) } else { None }
+        if self.has_moved { Some(self.take_stored()) } else { None }
     }
 
     /// No message gets an earlier time: where the clock was set back, it would come before what was
@@ -178,9 +180,7 @@ impl Timed {
     fn take_delivered(&mut self, turn: Turn, end: u64) {
         self.take(turn);
         self.unsure.push_back(Taken { end, turn, is_delivered: true });
-        if turn > self.through {
-            (self.through, self.has_moved) = (turn, true);
-        }
+        self.through = self.through.max(turn);
     }
 
     /// It was recalled, by what ends here in the log.
@@ -196,8 +196,8 @@ impl Timed {
             && taken.end <= position
         {
             self.unsure.pop_front();
-            if taken.is_delivered {
-                self.stored = self.stored.max(taken.turn);
+            if taken.is_delivered && taken.turn > self.stored {
+                (self.stored, self.has_moved) = (taken.turn, true);
             }
         }
     }

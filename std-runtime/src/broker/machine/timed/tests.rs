@@ -346,3 +346,30 @@ fn what_can_not_be_read_is_no_obstacle() {
     assert_eq!((counts.messages_unreadable, counts.messages_timed), (1, 2));
     assert_eq!(kit.broker.stats().timed_messages, 0);
 }
+
+/// A power cut may leave a part of a group: never the note without the copies.
+#[test]
+fn how_far_it_is_is_noted_once_the_copies_are_stored() {
+    let mut kit = Kit::with(BrokerConfig::default(), true);
+    let client = kit.connect();
+    produce_in(&mut kit, client, "a", 1_000);
+    kit.is_slow = true;
+    kit.advance_ms(1_000);
+    let topics_of_next_group = |kit: &mut Kit| {
+        let group = kit.broker.poll_group().unwrap();
+        let bytes = group.parts.concat();
+        let topics = Messages::new(&bytes).map(|message| message.unwrap().topic.to_string());
+        let topics: Vec<String> = topics.collect();
+        kit.broker.handle_stored(kit.now, group.end);
+        topics
+    };
+    assert_eq!(topics_of_next_group(&mut kit), ["Orders"]);
+    assert_eq!(topics_of_next_group(&mut kit), ["rmq_sys_turbopump_state"]);
+    assert!(!kit.broker.has_group());
+    // Both were kept nowhere: it is delivered again.
+    kit.is_slow = false;
+    kit.restart();
+    let client = kit.connect();
+    kit.advance_ms(1);
+    assert_eq!(got(&mut kit, client, 0), ["a"]);
+}
