@@ -208,6 +208,7 @@ pub(crate) mod kinds {
         CLIENT_HEARTBEAT "client_heartbeat",
         CLIENT_KEEPER "client_keeper",
         CLIENT_LISTENER "client_listener",
+        CLIENT_NAME_SERVERS "client_name_servers",
         CONNECTION_DIAL "connection_dial",
         CONNECTION_KEEPER "connection_keeper",
         LINK "link",

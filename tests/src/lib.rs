@@ -8,6 +8,7 @@ pub mod device;
 pub mod disk;
 pub mod effort;
 pub mod mock;
+pub mod named;
 pub mod sim;
 pub mod threads;
 

@@ -19,8 +19,8 @@ const NAME_SERVERS: &str = "127.0.0.1:9876";
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ClientArguments {
-    /// The name server, `HOST:PORT`; several by `;`. By default what the settings say, else
-    /// 127.0.0.1:9876.
+    /// The name server, `HOST:PORT`; several by `;`; or a URL, `http://HOST/PATH`, that answers
+    /// with such a list. By default what the settings say, else 127.0.0.1:9876.
     #[arg(long, value_name = "ADDR")]
     pub(crate) namesrv: Option<String>,
     /// Settings in TOML, in the tables `[client]` and `[producer]`. Variables of the environment,

@@ -256,7 +256,8 @@ impl<B: Backend> Admin<B> {
 
     /// All of them: they don't tell each other.
     fn name_servers(&self) -> Vec<Target<B>> {
-        let servers = self.inner.routes.name_servers().iter();
+        let servers = self.inner.routes.name_servers();
+        let servers = servers.peers().iter();
         servers
             .map(|peer| Target { name: peer.endpoint.to_string(), peer: Ok(Arc::clone(peer)) })
             .collect()
@@ -402,6 +403,7 @@ impl<B: Backend> Admin<B> {
         until: Instant,
     ) -> Asked<Answer> {
         let servers = self.inner.routes.name_servers();
+        let servers = servers.peers();
         let mut failure = no_time("a name server");
         for (turn, server) in servers.iter().enumerate() {
             let left = self.left(until);

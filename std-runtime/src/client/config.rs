@@ -12,6 +12,7 @@ use alloc::sync::Arc;
 use turbopump_core::rocketmq::client::SendPolicy;
 use turbopump_core::rocketmq::wire::header::Serialization;
 
+use super::name_servers::without_queries;
 use crate::backend::Endpoint;
 
 #[cfg(feature = "config")]
@@ -28,8 +29,12 @@ pub use load::{ConfigError, ConfigErrorKind};
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct ClientConfig {
-    /// Name servers: `HOST:PORT`, several by `;` or `,`, IPv6 addresses in brackets.
+    /// Name servers: `HOST:PORT`, several by `;` or `,`, IPv6 addresses in brackets; or from where
+    /// such a list is fetched, `http://HOST/PATH`. By `https://` it is fetched as `tls` says.
     pub name_servers: String,
+    /// How often lists are fetched and names looked up again; 2 minutes. Where no name server
+    /// answers this is done earlier, at most once a second.
+    pub name_servers_interval: Duration,
     /// How long and how often a message is sent.
     pub send: SendPolicy,
     /// How long a route is believed before it is asked for again; 30 seconds.
@@ -75,6 +80,7 @@ impl ClientConfig {
     pub fn new(name_servers: &str) -> Self {
         Self {
             name_servers: name_servers.into(),
+            name_servers_interval: Duration::from_secs(120),
             send: SendPolicy::DEFAULT,
             route_age_max: Duration::from_secs(30),
             heartbeat_interval: Duration::from_secs(30),
@@ -100,7 +106,7 @@ impl ClientConfig {
 impl fmt::Debug for ClientConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientConfig")
-            .field("name_servers", &self.name_servers)
+            .field("name_servers", &without_queries(&self.name_servers))
             .field("send", &self.send)
             .field("route_age_max", &self.route_age_max)
             .field("in_flight_messages_max", &self.in_flight_messages_max)

@@ -38,12 +38,21 @@ pub enum Closed {
     Silent,
     /// Nobody needs the peer any more.
     Unused,
+    /// The name that it has stands for other addresses now.
+    Moved,
 }
 
 impl Closed {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Shutdown, Self::Peer, Self::Frame, Self::Failed, Self::Silent, Self::Unused];
+    pub const ALL: [Self; 7] = [
+        Self::Shutdown,
+        Self::Peer,
+        Self::Frame,
+        Self::Failed,
+        Self::Silent,
+        Self::Unused,
+        Self::Moved,
+    ];
 
     /// As the label `reason` has it.
     #[must_use]
@@ -55,6 +64,7 @@ impl Closed {
             Self::Failed => "failed",
             Self::Silent => "silent",
             Self::Unused => "unused",
+            Self::Moved => "moved",
         }
     }
 

@@ -23,10 +23,12 @@ pub enum ConnectError {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// The list is to be fetched by HTTP, which this client does not do.
+    /// The list was to be fetched by HTTP, and could not be.
     AddressServer {
-        /// The list.
-        list: Box<str>,
+        /// From where, without what may be a secret.
+        url: Box<str>,
+        /// Why not.
+        reason: Box<str>,
     },
     /// No name server has answered.
     Unreachable {
@@ -45,9 +47,11 @@ impl fmt::Display for ConnectError {
             Self::NameServers { entry, reason } => {
                 write!(f, "name server {entry:?} {reason}; write HOST:PORT;HOST:PORT")
             }
-            Self::AddressServer { list } => {
-                write!(f, "{list:?}: lists are not fetched by HTTP; write HOST:PORT")
-            }
+            Self::AddressServer { url, reason } => write!(
+                f,
+                "no list of name servers could be fetched from {url:?}: {reason}; it has to \
+                 answer GET with HOST:PORT;HOST:PORT"
+            ),
             Self::Unreachable { name_servers, reason } => write!(
                 f,
                 "no name server of {name_servers:?} answers ({reason}); is one running there? \

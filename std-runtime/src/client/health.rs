@@ -123,6 +123,7 @@ impl<B: Backend> Inner<B> {
     /// Name servers, then brokers that are known of; true for the first.
     pub(super) fn known_peers(&self) -> Vec<(Arc<Peer<B>>, bool)> {
         let servers = self.routes.name_servers();
+        let servers = servers.peers();
         let is_server = |broker: &Arc<_>| servers.iter().any(|server| Arc::ptr_eq(server, broker));
         let brokers = self.brokers().into_iter().filter(|broker| !is_server(broker));
         let servers = servers.iter().map(|server| (Arc::clone(server), true));

@@ -1,7 +1,7 @@
 //! Heartbeats: brokers learn which groups a client has, and the client whether brokers are there.
 //!
-//! One task for each client. It sleeps until a heartbeat is due, a group is new, or a connection
-//! was made; it ends with the client.
+//! One task for each client. It sleeps until a heartbeat is due, a group is new, a connection was
+//! made, or name servers are to be looked for; it ends with the client.
 
 use core::future::{Future, poll_fn};
 use core::pin::Pin;
@@ -44,7 +44,8 @@ async fn keep<B: Backend>(inner: Weak<Inner<B>>, backend: B, bell: Arc<Bell>) {
             return;
         }
         let Some(inner) = inner.upgrade() else { return };
-        at = inner.beat_all();
+        let (beat, look) = (inner.beat_all(), inner.look_where_due());
+        at = beat.into_iter().chain(look).min();
     }
 }
 

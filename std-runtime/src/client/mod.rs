@@ -9,6 +9,7 @@
 //! | `config` | how a client is set |
 //! | `peers` | one connection to each broker and name server that is needed |
 //! | `routes` | where topics are |
+//! | `name_servers`, `address_server` | who is asked for that, and where this is said |
 //! | `message` | what is sent |
 //! | `outgoing` | requests that hold messages, made once |
 //! | `producer`, `settings` | the ways of sending, and how a producer is set |
@@ -41,6 +42,7 @@
 //! }
 //! ```
 
+mod address_server;
 mod admin;
 mod budget;
 mod completion;
@@ -54,6 +56,7 @@ mod ids;
 mod keeper;
 mod lanes;
 mod message;
+mod name_servers;
 mod outgoing;
 mod peers;
 mod planted;
@@ -76,14 +79,12 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::ToString;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
-use turbopump_core::rocketmq::client::{NameServer, name_servers};
 use turbopump_core::rocketmq::wire::names::InNamespace;
 
 use turbopump_core::time::Clock;
 
-use crate::backend::{Backend, Endpoint};
+use crate::backend::Backend;
 use crate::batch::InvalidSettings;
 use crate::clock::SystemClock;
 use crate::memory::PoolReport;
@@ -91,6 +92,7 @@ use crate::memory::PoolReport;
 use budget::Budget;
 use groups::Groups;
 use ids::Ids;
+use name_servers::NameServers;
 use peers::Peers;
 use planted::Planted;
 use routes::Routes;
@@ -136,6 +138,7 @@ struct Inner<B: Backend> {
     backend: B,
     peers: Peers<B>,
     routes: Routes<B>,
+    name_servers: NameServers,
     ids: Ids,
     budget: Arc<Budget>,
     closing: Closing,
@@ -166,17 +169,17 @@ impl<B: Backend> Client<B> {
     ///
     /// # Errors
     ///
-    /// [`ConnectError`] for a list that is none, and where no name server can be reached within
-    /// the time for a send.
+    /// [`ConnectError`] for a list that is none or can't be fetched, and where no name server can
+    /// be reached within the time for a send.
     ///
     /// # Cancel safety
     ///
     /// Whatever was started ends when the future is dropped.
     pub async fn start(backend: B, config: ClientConfig) -> Result<Self, ConnectError> {
-        let servers = endpoints(&config.name_servers)?;
         let groups = Arc::new(Groups::new());
         let peers = Peers::new(&backend, &config, &groups)?;
-        let routes = Routes::new(servers.iter().map(|server| peers.at(server)).collect());
+        let (name_servers, found) = NameServers::find(&backend, &config, &peers.settings).await?;
+        let routes = Routes::new(found.iter().map(|server| peers.at(server)).collect());
         let (clock, ids) = (SystemClock::of(&backend), Ids::new(backend.random_seed()));
         let budget = Budget::new(config.in_flight_messages_max, config.in_flight_bytes_max);
         let (budget, closing) = (Arc::new(budget), Closing::default());
@@ -190,6 +193,7 @@ impl<B: Backend> Client<B> {
                 backend,
                 peers,
                 routes,
+                name_servers,
                 ids,
                 budget,
                 closing,
@@ -277,7 +281,24 @@ impl<B: Backend> Client<B> {
         Admin::new(Arc::clone(&self.inner))
     }
 
-    /// How it is set.
+    /// From now on asks these name servers, which are given as in
+    /// [`ClientConfig::name_servers`]. Connections to the others are closed; routes stay until the
+    /// new ones have been asked, which is before the next message to a topic. Of two calls at the
+    /// same time, the one that ends later counts.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError`] for a list that is none or can't be fetched within the time for a send:
+    /// the client goes on with those that it has.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is changed when the future is dropped.
+    pub async fn set_name_servers(&self, list: &str) -> Result<(), ConnectError> {
+        self.inner.set_name_servers(list).await
+    }
+
+    /// How it was set at the start.
     #[must_use]
     pub fn config(&self) -> &ClientConfig {
         &self.inner.config
@@ -302,25 +323,6 @@ impl<B: Backend> Client<B> {
     /// What was closed stays closed.
     pub async fn shutdown(&self, timeout: Duration) -> ShutdownReport {
         self.inner.shutdown(timeout).await
-    }
-}
-
-/// The addresses of a list. Address servers are not asked yet.
-fn endpoints(list: &str) -> Result<Vec<Endpoint>, ConnectError> {
-    let mut endpoints = Vec::new();
-    for server in name_servers(list) {
-        match server {
-            Ok(NameServer::Endpoint { host, port }) => endpoints.push(Endpoint::new(host, port)),
-            Ok(_) => return Err(ConnectError::AddressServer { list: list.into() }),
-            Err(invalid) => {
-                let (entry, reason) = (invalid.entry.into(), invalid.reason);
-                return Err(ConnectError::NameServers { entry, reason });
-            }
-        }
-    }
-    match endpoints.is_empty() {
-        true => Err(ConnectError::NameServers { entry: list.into(), reason: "names nobody" }),
-        false => Ok(endpoints),
     }
 }
 

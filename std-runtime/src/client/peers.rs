@@ -1,6 +1,7 @@
 //! Connections: one to each broker and name server, made when it is needed.
 
 use core::future::poll_fn;
+use core::net::SocketAddr;
 use core::task::{Poll, Waker};
 use core::time::Duration;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -43,7 +44,7 @@ use crate::within::within;
 pub(super) struct Peers<B: Backend> {
     groups: Arc<Groups>,
     backend: B,
-    settings: PoolSettings,
+    pub(super) settings: PoolSettings,
     planted: Planted,
     mapper: Option<AddressMapper>,
     serialization: Serialization,
@@ -75,6 +76,8 @@ pub(super) struct Peer<B: Backend> {
 #[derive(Default)]
 struct LinkState {
     open: Option<RemotingLink>,
+    /// Whom the last one was made to.
+    address: Option<SocketAddr>,
     /// Ends the task that listens to it.
     listening: Arc<End>,
     /// The last heartbeat over it that was answered, and what it named.
@@ -369,14 +372,15 @@ impl<B: Backend> Peer<B> {
         if connection.is_err() {
             self.state().past.counts.dials_failed += 1;
         }
-        let halves = connection.map_err(|error| error.to_string().into_boxed_str())?.split();
+        let connection = connection.map_err(|error| error.to_string().into_boxed_str())?;
+        let (address, halves) = (connection.peer_address(), connection.split());
         let config = RequestLinkConfig::default();
         let link = RemotingLink::over(&self.backend, halves, self.buffers.clone(), &config);
         let link = link.map_err(|error| error.to_string().into_boxed_str())?;
         let link = link.with_serialization(self.serialization);
         let listening = Arc::default();
         let mut state = self.state();
-        state.open = Some(link.clone());
+        (state.open, state.address) = (Some(link.clone()), Some(address));
         state.past.counts.opened += 1;
         let before = core::mem::replace(&mut state.listening, Arc::clone(&listening));
         state.beaten = None;
@@ -387,6 +391,37 @@ impl<B: Backend> Peer<B> {
         // Whoever is there learns which groups there are.
         self.groups.bell.ring();
         Ok(OpenLink { link, heard_bytes: 0 })
+    }
+
+    /// Looks its name up again, by `until`. Where that stands for other addresses now, the next
+    /// request goes to one of them; what is under way is waited for.
+    pub(super) async fn look_up(&self, until: Instant) {
+        let address = match &*self.state() {
+            LinkState { open: Some(_), address: Some(address), .. } => *address,
+            _ => return,
+        };
+        if self.endpoint.socket_address().is_some() {
+            return;
+        }
+        let found = self.backend.resolve(self.endpoint.host(), self.endpoint.port());
+        // While nobody can tell, it stays where it is.
+        let Some(Ok(found)) = within(&self.backend, until, found).await else { return };
+        if found.is_empty() || found.contains(&address) {
+            return;
+        }
+        self.pool.forget_addresses();
+        let mut state = self.state();
+        if state.address != Some(address) {
+            return;
+        }
+        let Some(link) = state.open.take() else { return };
+        let reason = link.status().closed.map_or(Closed::Moved, Closed::of);
+        state.past.retire(link.counters(), reason);
+        state.beaten = None;
+        let listening = Arc::clone(&state.listening);
+        drop(state);
+        listening.call();
+        self.groups.bell.ring();
     }
 
     /// What is to be seen of it.

@@ -74,10 +74,22 @@ impl<B: Backend> Route<B> {
     }
 }
 
-pub(super) struct Routes<B: Backend> {
-    name_servers: Vec<Arc<Peer<B>>>,
+/// Whom to ask where topics are.
+pub(super) struct NameServerList<B: Backend> {
+    peers: Vec<Arc<Peer<B>>>,
     /// The one that has answered last.
     current: AtomicUsize,
+}
+
+impl<B: Backend> NameServerList<B> {
+    /// All of them, in the order in which they are given.
+    pub(super) fn peers(&self) -> &[Arc<Peer<B>>] {
+        &self.peers
+    }
+}
+
+pub(super) struct Routes<B: Backend> {
+    name_servers: Mutex<Arc<NameServerList<B>>>,
     by_topic: Mutex<HashMap<Box<str>, Arc<Route<B>>>>,
 }
 
@@ -105,16 +117,23 @@ enum Said<B: Backend> {
 
 impl<B: Backend> Routes<B> {
     pub(super) fn new(name_servers: Vec<Arc<Peer<B>>>) -> Self {
-        Self { name_servers, current: AtomicUsize::new(0), by_topic: Mutex::default() }
+        let list = NameServerList { peers: name_servers, current: AtomicUsize::new(0) };
+        Self { name_servers: Mutex::new(Arc::new(list)), by_topic: Mutex::default() }
     }
 
     fn by_topic(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<Route<B>>>> {
         self.by_topic.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All of them, in the order in which they are given.
-    pub(super) fn name_servers(&self) -> &[Arc<Peer<B>>] {
-        &self.name_servers
+    /// Those that there are at this moment.
+    pub(super) fn name_servers(&self) -> Arc<NameServerList<B>> {
+        Arc::clone(&self.name_servers.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on these are asked.
+    pub(super) fn set_name_servers(&self, peers: Vec<Arc<Peer<B>>>) {
+        let list = Arc::new(NameServerList { peers, current: AtomicUsize::new(0) });
+        *self.name_servers.lock().unwrap_or_else(PoisonError::into_inner) = list;
     }
 
     /// How many there are, and since when the oldest is believed.
@@ -135,6 +154,14 @@ impl<B: Backend> Routes<B> {
         let routes = self.by_topic();
         let broker = routes.get(topic)?.brokers.iter().find(|broker| *broker.name == *name);
         broker.and_then(|broker| broker.peer.clone())
+    }
+
+    /// Others know better now: all are asked for again before they are used the next time.
+    pub(super) fn doubt_all(&self) {
+        for route in self.by_topic().values() {
+            route.fresh_until_us.store(0, Ordering::Relaxed);
+            route.quiet_until_us.store(0, Ordering::Relaxed);
+        }
     }
 
     /// Something went wrong there: it is asked for again before it is used the next time.
@@ -179,16 +206,17 @@ impl<B: Backend> Inner<B> {
             }
         }
         routes.insert(topic.into(), Arc::clone(&route));
-        let needed: Vec<Arc<Peer<B>>> = routes
-            .values()
-            .flat_map(|route| route.brokers.iter().filter_map(|broker| broker.peer.clone()))
-            .collect();
         drop(routes);
-        let name_servers = &self.routes.name_servers;
-        self.peers.retain(|peer| {
-            needed.iter().chain(name_servers).any(|needed| Arc::ptr_eq(needed, peer))
-        });
+        self.let_go();
         route
+    }
+
+    /// Lets go of brokers and name servers that are not needed any more.
+    pub(super) fn let_go(&self) {
+        let (needed, name_servers) = (self.routes.brokers(), self.routes.name_servers());
+        self.peers.retain(|peer| {
+            needed.iter().chain(name_servers.peers()).any(|needed| Arc::ptr_eq(needed, peer))
+        });
     }
 
     /// Asks for a topic's route, or for that by which brokers make topics. Not for that where the
@@ -222,8 +250,9 @@ impl<B: Backend> Inner<B> {
         queues_max: i32,
         until: Instant,
     ) -> Result<Said<B>, String> {
-        let name_servers = &self.routes.name_servers;
-        let first = self.routes.current.load(Ordering::Relaxed);
+        let list = self.routes.name_servers();
+        let name_servers = list.peers();
+        let first = list.current.load(Ordering::Relaxed);
         let mut reason = String::from("no time was left to ask a name server");
         for turn in 0..name_servers.len() {
             let index = (first + turn) % name_servers.len();
@@ -242,12 +271,14 @@ impl<B: Backend> Inner<B> {
             });
             match asked {
                 Ok(said) => {
-                    self.routes.current.store(index, Ordering::Relaxed);
+                    list.current.store(index, Ordering::Relaxed);
                     return Ok(said);
                 }
                 Err(error) => reason = alloc::format!("the name server {error}"),
             }
         }
+        // There may be others by now.
+        self.look_for_name_servers();
         Err(reason)
     }
 
@@ -328,7 +359,7 @@ impl<B: Backend> Inner<B> {
         match self.ask_name_servers(TEMPLATE, TEMPLATE_QUEUES, until).await {
             Ok(_) => Ok(()),
             Err(reason) => Err(ConnectError::Unreachable {
-                name_servers: self.config.name_servers.as_str().into(),
+                name_servers: self.name_servers.text(),
                 reason: reason.into(),
             }),
         }

@@ -8,6 +8,7 @@ mod batching;
 mod ending;
 mod failures;
 mod limits;
+mod name_servers;
 mod refusals;
 mod sending;
 mod times;

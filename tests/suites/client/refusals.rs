@@ -74,7 +74,7 @@ async fn lists_of_name_servers_that_cannot_be_are_refused<B: Backend>(backend: B
         ("", "names nobody"),
         ("localhost:port", "has a port"),
         ("::1:9876", "needs brackets"),
-        ("http://127.0.0.1/list", "not fetched by HTTP"),
+        ("http://127.0.0.1:1/list", "could be fetched"),
     ] {
         let refused = Client::start(backend.clone(), ClientConfig::new(list)).await;
         let error = refused.map(|_| ()).unwrap_err();

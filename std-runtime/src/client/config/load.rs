@@ -82,6 +82,10 @@ const CLIENT: &[Key] = &[
         config.name_servers = given.texts(';', "`HOST:PORT`, several by `;`")?;
         Ok(())
     }),
+    key("name_servers_interval_ms", |config, given| {
+        config.name_servers_interval = Duration::from_micros(given.us(1)?);
+        Ok(())
+    }),
     key("send_timeout_ms", |config, given| {
         config.send.timeout_us = given.us(1)?;
         Ok(())
@@ -184,7 +188,8 @@ impl ClientConfig {
     ///
     /// | key of `[client]` | allowed |
     /// | --- | --- |
-    /// | `name_servers` | a text or a list of texts: `HOST:PORT`, several by `;` |
+    /// | `name_servers` | a text or a list of texts: `HOST:PORT`, `http://...`, several by `;` |
+    /// | `name_servers_interval_ms` | 1 to 86,400,000: lists are fetched again |
     /// | `send_timeout_ms` | 1 to 86,400,000: for all attempts to send a message |
     /// | `send_attempts_max` | 1 to 1,000 |
     /// | `attempt_ms_max` | up to 86,400,000; 0 for no limit |

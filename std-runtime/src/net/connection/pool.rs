@@ -198,6 +198,11 @@ impl<B: Backend> ConnectionPool<B> {
         .await;
     }
 
+    /// The next dial looks the endpoint's name up again.
+    pub(crate) fn forget_addresses(&self) {
+        self.shared().addresses.forget();
+    }
+
     /// As [`close`](Self::close), without waiting.
     pub(super) fn start_closing(&self) {
         self.shared().close();
