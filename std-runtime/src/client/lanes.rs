@@ -27,6 +27,7 @@ use super::outgoing::{MessageQueue, Target};
 use super::planted::PlantedBug;
 use super::sending::Core;
 use super::settings::Batching;
+use super::spans::RequestSpan;
 use crate::backend::Backend;
 use crate::batch::{BatchHandler, BatchSender, BatchSettings, InvalidSettings, StopReport};
 
@@ -50,9 +51,7 @@ impl<B: Backend> Pending<B> {
         {
             return self.completion.lose();
         }
-        if !self.core.hooks.is_empty() {
-            self.core.hooks.after(&self.core.group, &self.message, &outcome);
-        }
+        self.core.note_outcome(&self.message, &outcome);
         self.completion.tell(outcome);
     }
 }
@@ -302,7 +301,9 @@ impl<B: Backend> LaneHandler<B> {
             let topic = core.inner.wire_name(&self.topic);
             let outgoing = core.workshop().batch(messages, &topic, id, ID_BYTES, target);
             let outgoing = outgoing.map_err(|kind| SendError::refused(&self.topic, kind))?;
-            core.deliver(&outgoing, until).await?
+            let spans = sent.iter().skip(start).take(len).map(|item| &item.message.span);
+            let span = RequestSpan::of_batch(&self.topic, len, spans);
+            core.deliver(&outgoing, until, &span).await?
         };
         let mut entries = batch.iter_mut().skip(start).take(len);
         taken.for_each_place(len, |place, offset_message_id| {

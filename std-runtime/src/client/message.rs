@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use turbopump_core::rocketmq::wire::properties::{Properties, PropertyError, keys, write_property};
 
+use super::spans::MessageSpan;
 use crate::memory::Object;
 
 /// W3C Trace Context: which span of which trace a message belongs to.
@@ -332,7 +333,10 @@ impl fmt::Debug for Message {
 
 /// A message on its way: one of the user's, or one of a pool, which takes it back afterwards.
 #[derive(Debug)]
-pub struct OutgoingMessage(Kept);
+pub struct OutgoingMessage {
+    kept: Kept,
+    pub(super) span: MessageSpan,
+}
 
 #[derive(Debug)]
 enum Kept {
@@ -344,7 +348,7 @@ impl core::ops::Deref for OutgoingMessage {
     type Target = Message;
 
     fn deref(&self) -> &Message {
-        match &self.0 {
+        match &self.kept {
             Kept::Own(message) => message,
             Kept::Pooled(message) => message,
         }
@@ -353,28 +357,34 @@ impl core::ops::Deref for OutgoingMessage {
 
 impl core::ops::DerefMut for OutgoingMessage {
     fn deref_mut(&mut self) -> &mut Message {
-        match &mut self.0 {
+        match &mut self.kept {
             Kept::Own(message) => message,
             Kept::Pooled(message) => message,
         }
     }
 }
 
+impl OutgoingMessage {
+    fn new(kept: Kept) -> Self {
+        Self { kept, span: MessageSpan::none() }
+    }
+}
+
 impl From<Message> for OutgoingMessage {
     fn from(message: Message) -> Self {
-        Self(Kept::Own(message))
+        Self::new(Kept::Own(message))
     }
 }
 
 impl From<&Message> for OutgoingMessage {
     fn from(message: &Message) -> Self {
-        Self(Kept::Own(message.clone()))
+        Self::new(Kept::Own(message.clone()))
     }
 }
 
 impl From<Object<Message>> for OutgoingMessage {
     fn from(message: Object<Message>) -> Self {
-        Self(Kept::Pooled(message))
+        Self::new(Kept::Pooled(message))
     }
 }
 

@@ -17,7 +17,7 @@
 //! | `lanes`, `completion` | automatic batching, and how each message's outcome is told |
 //! | `budget` | how much may be under way |
 //! | `rules` | when somebody should look after a client (feature `monitor`) |
-//! | `hooks`, `send_stats` | who sees messages go, and what is counted |
+//! | `hooks`, `spans`, `send_stats` | who sees messages go, and what is counted |
 //! | `receipt`, `error` | where a message went, or why it was not sent |
 //! | `shutdown` | the end, in order |
 //! | `groups`, `keeper` | what brokers are told of the client, and when |
@@ -69,6 +69,7 @@ mod send_stats;
 mod sending;
 mod settings;
 mod shutdown;
+mod spans;
 mod transaction;
 
 use core::fmt;

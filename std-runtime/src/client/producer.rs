@@ -24,6 +24,7 @@ use super::routes::{NoRoute, Route};
 use super::send_stats::ProducerStats;
 use super::sending::Core;
 use super::settings::ProducerConfig;
+use super::spans::RequestSpan;
 use crate::backend::Backend;
 use crate::batch::{BatchStats, InvalidSettings};
 use crate::tasks::kinds;
@@ -196,7 +197,7 @@ impl<B: Backend> Producer<B> {
     ) -> Result<SendReceipt, SendError> {
         let core = &self.core;
         let (way, bytes) = self.prepare(&mut message, queue.as_ref())?;
-        let permit = core.permit(message.topic(), 1, bytes, deadline).await?;
+        let permit = core.permit_for(&message, bytes, deadline).await?;
         match way {
             Way::Lane(lane) => {
                 let (completion, acknowledgement) = core.completions.pair();
@@ -211,7 +212,7 @@ impl<B: Backend> Producer<B> {
                     true => core::mem::forget(permit),
                     false => drop(permit),
                 }
-                core.hooks.after(&core.group, &message, &outcome);
+                core.note_outcome(&message, &outcome);
                 outcome
             }
         }
@@ -223,13 +224,12 @@ impl<B: Backend> Producer<B> {
         target: Target<'_>,
     ) -> Result<SendReceipt, SendError> {
         let core = &self.core;
-        core.hooks.before(&core.group, &mut message);
-        let bytes = core.check(&message)?;
+        let bytes = core.take_in(&mut message)?;
         let deadline = core.deadline();
-        let permit = core.permit(message.topic(), 1, bytes, deadline).await?;
+        let permit = core.permit_for(&message, bytes, deadline).await?;
         let outcome = core.send_single(&message, target, deadline, &[]).await;
         drop(permit);
-        core.hooks.after(&core.group, &message, &outcome);
+        core.note_outcome(&message, &outcome);
         outcome
     }
 
@@ -240,12 +240,11 @@ impl<B: Backend> Producer<B> {
         properties: &[(&str, &str)],
     ) -> Result<SendReceipt, SendError> {
         let core = &self.core;
-        core.hooks.before(&core.group, message);
-        let bytes = core.check(message)?;
+        let bytes = core.take_in(message)?;
         let deadline = core.deadline();
-        let _permit = core.permit(message.topic(), 1, bytes, deadline).await?;
+        let _permit = core.permit_for(message, bytes, deadline).await?;
         let outcome = core.send_single(message, Target::Any, deadline, properties).await;
-        core.hooks.after(&core.group, message, &outcome);
+        core.note_outcome(message, &outcome);
         outcome
     }
 
@@ -256,8 +255,7 @@ impl<B: Backend> Producer<B> {
         queue: Option<&MessageQueue>,
     ) -> Result<(Way<B>, usize), SendError> {
         let core = &self.core;
-        core.hooks.before(&core.group, message);
-        let bytes = core.check(message)?;
+        let bytes = core.take_in(message)?;
         let way = self.lanes.as_ref().and_then(|lanes| {
             let is_packed = message.body().len() >= core.inner.config.compress_from_bytes;
             if message.is_alone() || is_packed || !lanes.takes(bytes) {
@@ -347,7 +345,7 @@ impl<B: Backend> Producer<B> {
         let mut message = message.into();
         let (way, bytes) = self.prepare(&mut message, None)?;
         let deadline = self.core.deadline();
-        let permit = self.core.permit(message.topic(), 1, bytes, deadline).await?;
+        let permit = self.core.permit_for(&message, bytes, deadline).await?;
         let completion = self.core.completions.callback(Box::new(done));
         self.go(way, None, self.pending(message, bytes, deadline, completion, permit)).await;
         Ok(())
@@ -361,7 +359,7 @@ impl<B: Backend> Producer<B> {
     ) -> Result<(), SendError> {
         let (way, bytes) = self.prepare(&mut message, queue)?;
         let deadline = self.core.deadline();
-        let permit = self.core.permit(message.topic(), 1, bytes, deadline).await?;
+        let permit = self.core.permit_for(&message, bytes, deadline).await?;
         self.go(way, queue, self.pending(message, bytes, deadline, completion, permit)).await;
         Ok(())
     }
@@ -405,6 +403,7 @@ impl<B: Backend> Producer<B> {
             Ok(permit) => permit,
             Err(refused) => {
                 let error = core.no_permit(message.topic(), refused);
+                message.span.fail(&error);
                 return Err(TrySendError { message, error });
             }
         };
@@ -418,6 +417,7 @@ impl<B: Backend> Producer<B> {
                     let usage = core.inner.budget.usage();
                     let (messages, bytes) = (usage.messages, usage.bytes);
                     let error = core.no_permit(message.topic(), NoPermit::Full { messages, bytes });
+                    message.span.fail(&error);
                     completion.tell(Err(error.clone()));
                     return Err(TrySendError { message, error });
                 }
@@ -485,7 +485,8 @@ impl<B: Backend> Producer<B> {
         let outgoing = outgoing.map_err(|kind| SendError::refused(topic, kind))?;
         let (len, bytes) = (messages.len(), outgoing.body.len());
         let permit = core.permit(topic, len, bytes, deadline).await?;
-        let taken = core.deliver(&outgoing, deadline).await?;
+        let span = RequestSpan::of_caller(topic, len);
+        let taken = core.deliver(&outgoing, deadline, &span).await?;
         drop(permit);
         Ok(BatchReceipt { taken, ids, len })
     }
@@ -503,17 +504,17 @@ impl<B: Backend> Producer<B> {
     pub async fn send_oneway(&self, message: impl Into<OutgoingMessage>) -> Result<(), SendError> {
         let core = &self.core;
         let mut message = message.into();
-        core.hooks.before(&core.group, &mut message);
-        let bytes = core.check(&message)?;
+        let bytes = core.take_in(&mut message)?;
         let deadline = core.deadline();
-        let _permit = core.permit(message.topic(), 1, bytes, deadline).await?;
+        let _permit = core.permit_for(&message, bytes, deadline).await?;
         let id = core.inner.ids.next(core.inner.clock.now().unix_ms);
         let topic = core.inner.wire_name(message.topic());
         let (workshop, packing) = (core.workshop(), core.packing());
         let outgoing = workshop.single(&message, &topic, id, Target::Any, &packing, &[]);
         let refused = |kind| SendError::refused(message.topic(), kind);
         let told = core.tell(&outgoing.map_err(refused)?, deadline).await;
-        told.map_err(|kind| SendError { attempts: 1, ..refused(kind) })
+        let told = told.map_err(|kind| SendError { attempts: 1, ..refused(kind) });
+        told.inspect_err(|error| message.span.fail(error))
     }
 
     /// Sends what waits for others at once; ready when all that was handed over is settled. Nothing

@@ -24,7 +24,7 @@ use super::completion::{Completions, Outcome};
 use super::error::{SendError, SendErrorKind};
 use super::hooks::Hooks;
 use super::ids::ID_BYTES;
-use super::message::Message;
+use super::message::{Message, OutgoingMessage, TRACEPARENT};
 use super::outgoing::{Outgoing, Packing, Target, Workshop};
 use super::peers::Peer;
 use super::planted::PlantedBug;
@@ -32,6 +32,7 @@ use super::receipt::{SendStatus, Taken};
 use super::routes::{Broker, NoRoute, Route};
 use super::send_stats::{Attempted, SendStats};
 use super::settings::ProducerConfig;
+use super::spans::{MessageSpan, RequestSpan};
 use crate::backend::Backend;
 use crate::memory::ObjectPool;
 use crate::rocketmq::{Answer, BodyCodec};
@@ -99,9 +100,36 @@ impl<B: Backend> Core<B> {
     }
 
     /// Refuses what no broker would take; else the message's bytes, as a part of a batch.
-    pub(super) fn check(&self, message: &Message) -> Result<usize, SendError> {
+    fn check(&self, message: &Message) -> Result<usize, SendError> {
         let checked = self.workshop().check(message, ID_BYTES);
         checked.map_err(|kind| SendError::refused(message.topic(), kind))
+    }
+
+    /// Takes a message in: begins its span, lets the hooks see it, and refuses what no broker would
+    /// take; else its bytes, as a part of a batch.
+    pub(super) fn take_in(&self, message: &mut OutgoingMessage) -> Result<usize, SendError> {
+        let span = MessageSpan::begin(&self.group, message.topic());
+        span.within(|| self.hooks.before(&self.group, message));
+        span.note_context(message.get_property(TRACEPARENT));
+        message.span = span;
+        self.check(message).inspect_err(|error| message.span.fail(error))
+    }
+
+    /// Says of a message that was taken in what has become of it.
+    pub(super) fn note_outcome(&self, message: &OutgoingMessage, outcome: &Outcome) {
+        self.hooks.after(&self.group, message, outcome);
+        message.span.end(outcome);
+    }
+
+    /// Waits for a message's turn, until `deadline`.
+    pub(super) async fn permit_for(
+        &self,
+        message: &OutgoingMessage,
+        bytes: usize,
+        deadline: Instant,
+    ) -> Result<Permit, SendError> {
+        let permit = self.permit(message.topic(), 1, bytes, deadline).await;
+        permit.inspect_err(|error| message.span.fail(error))
     }
 
     /// Waits for its turn, until `deadline`.
@@ -151,7 +179,7 @@ impl<B: Backend> Core<B> {
     /// Sends one message by itself.
     pub(super) async fn send_single(
         &self,
-        message: &Message,
+        message: &OutgoingMessage,
         target: Target<'_>,
         deadline: Instant,
         properties: &[(&str, &str)],
@@ -163,7 +191,7 @@ impl<B: Backend> Core<B> {
     /// As [`send_single`](Self::send_single), with an id that it has already.
     pub(super) async fn send_single_as(
         &self,
-        message: &Message,
+        message: &OutgoingMessage,
         id: turbopump_core::rocketmq::wire::identity::UniqueKey,
         target: Target<'_>,
         deadline: Instant,
@@ -173,7 +201,8 @@ impl<B: Backend> Core<B> {
         let (workshop, packing) = (self.workshop(), self.packing());
         let outgoing = workshop.single(message, &topic, id, target, &packing, properties);
         let outgoing = outgoing.map_err(|kind| SendError::refused(message.topic(), kind))?;
-        let taken = self.deliver(&outgoing, deadline).await?;
+        let span = RequestSpan::of_message(&message.span, message.topic(), id);
+        let taken = self.deliver(&outgoing, deadline, &span).await?;
         Ok(taken.receipt(id))
     }
 
@@ -182,6 +211,7 @@ impl<B: Backend> Core<B> {
         &self,
         outgoing: &Outgoing<'_>,
         deadline: Instant,
+        span: &RequestSpan,
     ) -> Result<Taken, SendError> {
         let begin = self.inner.clock.now().at;
         let timeout_us = deadline.us_since(begin);
@@ -192,8 +222,10 @@ impl<B: Backend> Core<B> {
         let mut trace = Trace { failed_at: None, maybe_sent: false, last: None };
         let mut at = begin;
         while let Some(attempt) = attempts.begin(at) {
-            let failure = match self.attempt(outgoing, attempt.until, &mut trace).await {
+            let attempted = span.run(self.attempt(outgoing, attempt.until, &mut trace)).await;
+            let failure = match attempted {
                 Ok(taken) => {
+                    span.end(attempts.begun(), Ok(&taken));
                     self.stats.count(outgoing, Attempted::Taken, self.us_since(begin));
                     return Ok(taken);
                 }
@@ -201,6 +233,7 @@ impl<B: Backend> Core<B> {
             };
             at = self.inner.clock.now().at;
             self.stats.count_attempt_failed(failure);
+            span.attempt_failed(attempts.begun(), trace.last.as_ref());
             if self.inner.closing.is_over() {
                 break;
             }
@@ -218,13 +251,15 @@ impl<B: Backend> Core<B> {
         let unreachable = || SendErrorKind::Unreachable { reason: "no time was left".into() };
         let kind = trace.last.unwrap_or_else(unreachable);
         self.stats.count(outgoing, Attempted::of(&kind), after_us);
-        Err(SendError {
+        let error = SendError {
             topic: outgoing.topic.into(),
             attempts: attempts.begun(),
             after: Duration::from_micros(after_us),
             kind,
             maybe_sent: trace.maybe_sent,
-        })
+        };
+        span.end(error.attempts, Err(&error));
+        Err(error)
     }
 
     fn us_since(&self, begin: Instant) -> u64 {

@@ -39,6 +39,8 @@ fn a_client_takes_few_crates_and_no_c_compiler() {
         "tokio,smol",
         "tokio,acl,config",
         "smol,config",
+        "smol,tracing",
+        "tokio,tracing",
         "tokio,acl,config,lz4,tls,zstd",
     ] {
         let crates = crates(features);
