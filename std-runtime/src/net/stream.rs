@@ -314,6 +314,10 @@ impl StreamReader {
     /// # Errors
     ///
     /// As [`Stream::read_chunk`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Stream::read_chunk`].
     pub async fn read_chunk(&mut self) -> Result<Option<Chunk>, StreamError> {
         self.owner.read_chunk().await
     }
@@ -328,6 +332,10 @@ impl StreamWriter {
     /// As [`Stream::write_chunk`].
     ///
     /// # Errors
+    ///
+    /// As [`Stream::write_chunk`].
+    ///
+    /// # Cancel safety
     ///
     /// As [`Stream::write_chunk`].
     pub async fn write_chunk(&mut self, chunk: Chunk) -> Result<(), StreamError> {

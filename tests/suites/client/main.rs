@@ -5,6 +5,7 @@ extern crate alloc;
 
 mod admin;
 mod batching;
+mod dropping;
 mod ending;
 mod failures;
 mod limits;

@@ -125,6 +125,17 @@ fn files_and_functions_can_be_read_in_one_go() {
 }
 
 #[test]
+fn what_is_dropped_is_said_of_every_asynchronous_function() {
+    let mut findings = Vec::new();
+    for folder in ["core/src", "std-runtime/src", "backends/src"] {
+        for file in sources_below(folder) {
+            rules::promises(&file, &mut findings);
+        }
+    }
+    assert_none(&findings);
+}
+
+#[test]
 fn lines_fit_a_window() {
     let mut findings = Vec::new();
     // Elsewhere a line is a sentence, or a string that can't be broken.

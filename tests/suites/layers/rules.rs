@@ -148,6 +148,18 @@ pub(crate) fn sizes(file: &File, findings: &mut Vec<String>) {
     }
 }
 
+/// Public asynchronous functions say what becomes of their work when their future is dropped.
+pub(crate) fn promises(file: &File, findings: &mut Vec<String>) {
+    let mut says_so = false;
+    for (number, line) in (1..).zip(file.text.lines().map(str::trim)) {
+        if line.starts_with("pub async fn ") && !says_so {
+            findings.push(file.at(number, "its documentation has no part `# Cancel safety`"));
+        }
+        let is_above = line.starts_with("///") || line.starts_with("#[");
+        says_so = is_above && (says_so || line == "/// # Cancel safety");
+    }
+}
+
 pub(crate) fn columns(path: &str, text: &str, findings: &mut Vec<String>) {
     for (number, line) in (1..).zip(text.lines()) {
         let columns = line.chars().count();

@@ -113,6 +113,20 @@ fn clocks_are_found() {
 }
 
 #[test]
+fn promises_that_are_missing_are_found() {
+    check(
+        rules::promises,
+        &[
+            ("core/src/a.rs", "/// Waits.\npub async fn f() {}", "Cancel safety"),
+            ("core/src/a.rs", "/// # Cancel safety\n\npub async fn f() {}", "Cancel safety"),
+            ("core/src/a.rs", "/// # Cancel safety\n///\n/// Safe.\npub async fn f() {}", ""),
+            ("core/src/a.rs", "/// # Cancel safety\n#[inline]\npub async fn f() {}", ""),
+            ("core/src/a.rs", "async fn f() {}\npub fn g() {}", ""),
+        ],
+    );
+}
+
+#[test]
 fn what_is_too_long_is_found() {
     let long = "const A: u8 = 1;\n".repeat(601);
     let tests = format!("const A: u8 = 1;\n#[cfg(test)]\nmod tests {{\n{long}}}\n");

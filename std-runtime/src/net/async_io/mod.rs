@@ -193,8 +193,11 @@ impl<C: TaskConnection> AsyncIo<C> {
 
     /// Accepts no more tasks, does those that were accepted and ends the workers.
     ///
-    /// Cancel-safe: dropping the future stops nothing of that. Ends at once where the workers'
-    /// runtime has ended.
+    /// Ends at once where the workers' runtime has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future stops nothing of that.
     pub async fn stop(&self) {
         self.open.0.stop();
         poll_fn(|cx| self.open.0.poll_stopped(cx)).await;

@@ -200,11 +200,13 @@ impl TlsClient {
     /// Secures a connection to `host`, a name or an IP address without brackets, which the server's
     /// certificate must name unless the settings name another one. Gives up at `deadline`.
     ///
-    /// Cancel-safe: dropping the future closes the connection.
-    ///
     /// # Errors
     ///
     /// [`TlsError`]; the connection is closed, after the server was told why where it speaks TLS.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the connection.
     pub async fn connect<B: Backend>(
         &self,
         backend: &B,
@@ -221,6 +223,10 @@ impl TlsClient {
     /// from no backend.
     ///
     /// # Errors
+    ///
+    /// As [`TlsClient::connect`].
+    ///
+    /// # Cancel safety
     ///
     /// As [`TlsClient::connect`].
     pub async fn connect_over<R, W>(

@@ -159,11 +159,15 @@ impl TlsServer {
     /// Secures a connection that a client opened. Gives up at `deadline`.
     ///
     /// Call it in the connection's own task, not in the loop that accepts: a client that says
-    /// nothing would hold up all others. Cancel-safe: dropping the future closes the connection.
+    /// nothing would hold up all others.
     ///
     /// # Errors
     ///
     /// [`TlsError`]; the connection is closed, after the client was told why where it speaks TLS.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the connection.
     pub async fn accept<B: Backend>(
         &self,
         backend: &B,
@@ -179,6 +183,10 @@ impl TlsServer {
     /// from no backend.
     ///
     /// # Errors
+    ///
+    /// As [`TlsServer::accept`].
+    ///
+    /// # Cancel safety
     ///
     /// As [`TlsServer::accept`].
     pub async fn accept_over<R, W>(
