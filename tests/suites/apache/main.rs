@@ -7,13 +7,14 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use turbopump::core::random::SplitMix64;
 use turbopump::runtime::backend::Backend;
 use turbopump::runtime::client::{
     Batching, Client, ClientConfig, HalfMessage, Message, ProducerConfig, SendReceipt,
-    TransactionListener, TransactionState,
+    Serialization, TransactionListener, TransactionState,
 };
 
 use server::{Apache, peers};
@@ -60,11 +61,15 @@ fn body(random: &mut SplitMix64, bytes: u64) -> Vec<u8> {
     body
 }
 
-async fn all_kinds_of_sends<B: Backend>(backend: B, apache: &Apache, topic: &str) {
+async fn all_kinds_of_sends<B: Backend>(backend: B, apache: &Apache, headers: Serialization) {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let topic = format!("turbopump-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+    let topic = topic.as_str();
     let mut random = SplitMix64::new(5);
     let mut expected = Expected::default();
     let mut config = ClientConfig::new(&apache.name_server);
     config.send.timeout_us = 30_000_000;
+    config.header_serialization = headers;
     let client = Client::start(backend.clone(), config).await.unwrap();
     let alone = client.producer("alone");
     let mut together = ProducerConfig::default();
@@ -148,14 +153,15 @@ async fn read_back<B: Backend>(backend: &B, apache: &Apache, topic: &str, expect
     assert_eq!(said, expected, "{}", String::from_utf8_lossy(&read.stderr));
 }
 
-/// One broker for both: starting it takes longer than everything else.
+/// One broker for all: starting it takes longer than everything else.
 #[test]
-fn all_kinds_of_sends_arrive_on_both_runtimes() {
+fn all_kinds_of_sends_arrive_on_both_runtimes_with_headers_of_both_kinds() {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let backend = turbopump::tokio::Backend::on(runtime.handle().clone());
     let apache = runtime.block_on(Apache::start(&backend));
-    runtime.block_on(all_kinds_of_sends(backend, &apache, "turbopump-tokio"));
-    let backend = turbopump::smol::Backend::new();
-    smol::block_on(all_kinds_of_sends(backend, &apache, "turbopump-smol"));
+    for headers in [Serialization::Rocketmq, Serialization::Json] {
+        runtime.block_on(all_kinds_of_sends(backend.clone(), &apache, headers));
+        smol::block_on(all_kinds_of_sends(turbopump::smol::Backend::new(), &apache, headers));
+    }
 }
