@@ -3,7 +3,7 @@
 use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// A broker with its name server, which goes when the test ends.
@@ -61,6 +61,16 @@ impl Ran {
 /// Runs the program with nobody at its terminal; none of the environment's settings reach it but
 /// those that are given.
 pub(crate) fn run(arguments: &[&str], variables: &[(&str, &str)], input: &str) -> Ran {
+    run_in(Path::new("."), arguments, variables, input)
+}
+
+/// The same, in a folder.
+pub(crate) fn run_in(
+    folder: &Path,
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+    input: &str,
+) -> Ran {
     let mut command = Command::new(env!("CARGO_BIN_EXE_turbopump"));
     for (name, _) in env::vars_os() {
         if name.to_string_lossy().starts_with("TURBOPUMP_") {
@@ -69,6 +79,7 @@ pub(crate) fn run(arguments: &[&str], variables: &[(&str, &str)], input: &str) -
     }
     let mut process = command
         .args(arguments)
+        .current_dir(folder)
         .envs(variables.iter().copied())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

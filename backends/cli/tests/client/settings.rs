@@ -1,6 +1,8 @@
 //! Settings: the command line counts more than the environment, which counts more than the file.
 
-use crate::kit::{Broker, Settings, run};
+use std::{env, fs};
+
+use crate::kit::{Broker, Settings, run, run_in};
 
 const NAME_SERVERS: &str = "TURBOPUMP_CLIENT_NAME_SERVERS";
 const TIMEOUT: &str = "TURBOPUMP_CLIENT_SEND_TIMEOUT_MS";
@@ -32,6 +34,27 @@ fn name_servers_come_from_file_environment_and_command_line() {
     assert_eq!(sent.json()["sent"], 2);
     let sent = run(&produce, &here, "a\nb\nc\n").expect(0);
     assert_eq!(sent.json()["sent"], 3);
+}
+
+/// Whatever goes well or wrong: whoever has no disk, or one that can't be written to, can use it.
+#[test]
+fn u25_no_file_is_made_anywhere() {
+    let broker = Broker::start();
+    let folder = env::temp_dir().join(format!("turbopump-cli-nothing-{}", std::process::id()));
+    fs::create_dir(&folder).unwrap();
+    let at = folder.to_str().unwrap();
+    let homes = ["HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"];
+    let homes = homes.map(|name| (name, at));
+    let server = ["--namesrv", &broker.name_server];
+    let ran = |arguments: &[&str], server: &[&str], code| {
+        run_in(&folder, &[arguments, server].concat(), &homes, "a\nb\n").expect(code)
+    };
+    ran(&["topic", "create", "Orders"], &server, 0);
+    ran(&["produce", "--topic", "Orders"], &server, 0);
+    ran(&["produce", "--topic", "Missing", "--timeout-ms", "500"], &server, 1);
+    ran(&["topic", "list", "--timeout-ms", "500"], &["--namesrv", "127.0.0.1:1"], 2);
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+    fs::remove_dir(&folder).unwrap();
 }
 
 #[test]
