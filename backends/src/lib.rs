@@ -28,7 +28,15 @@ mod socket;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 
-/// The examples of the README.
+/// The examples of the README, and of the pages behind it.
 #[cfg(all(doctest, feature = "smol", feature = "tokio"))]
-#[doc = include_str!("../../README.md")]
-struct Readme;
+mod pages {
+    #[doc = include_str!("../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../docs/batching.md")]
+    struct Batching;
+    #[doc = include_str!("../../docs/framing.md")]
+    struct Framing;
+    #[doc = include_str!("../../docs/memory.md")]
+    struct Memory;
+}
