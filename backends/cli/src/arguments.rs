@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::broker::{BrokerArguments, NamesrvArguments};
+use crate::group::GroupArguments;
 use crate::load::LoadArguments;
 use crate::produce::ProduceArguments;
 use crate::topic::TopicArguments;
@@ -47,6 +48,11 @@ pub(crate) enum Command {
     /// Ends with 1 where a broker or name server refuses it or a topic is not known, and with 2
     /// where it can't be asked for at all.
     Topic(Box<TopicArguments>),
+    /// Looks after consumer groups: lists them, says how far they are, has them go on elsewhere.
+    ///
+    /// Ends with 1 where a broker or name server refuses it or a group is not known, and with 2
+    /// where it can't be asked for at all.
+    Group(Box<GroupArguments>),
     /// Sends real lines through a broker of its own, and checks each one at the other end.
     ///
     /// Lines go through pooled buffers and batch senders to an embedded broker on disk, by the wire

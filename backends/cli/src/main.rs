@@ -2,16 +2,19 @@
 
 extern crate alloc;
 
+mod administer;
 mod allocations;
 mod arguments;
 mod broker;
 mod client;
 mod demo;
 mod exit;
+mod group;
 mod load;
 mod produce;
 mod report;
 mod switch;
+mod tables;
 mod topic;
 mod watch;
 
@@ -28,6 +31,7 @@ fn main() -> ExitCode {
         Command::Produce(arguments) => produce::run(&arguments),
         Command::Load(arguments) => load::run(&arguments),
         Command::Topic(arguments) => topic::run(&arguments),
+        Command::Group(arguments) => group::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
     };

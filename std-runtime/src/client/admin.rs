@@ -1,4 +1,4 @@
-//! Administering topics: making, listing, describing and deleting them.
+//! Administering topics, and consumer groups: making, listing, describing and deleting them.
 //!
 //! The module decides whom to ask in which order, and what is done where not everybody can be
 //! reached. How often a broker is asked again is decided by
@@ -6,6 +6,7 @@
 //! client.
 
 mod error;
+mod groups;
 mod topic;
 
 use core::fmt;
@@ -40,13 +41,14 @@ use error::Action;
 use topic::{check_name, check_own_name};
 
 pub use error::{AdminError, AdminErrorKind};
+pub use groups::{GroupMember, GroupProgress, GroupQueue, ListedGroup, ResetQueue, ResetTo};
 pub use topic::{
     ListedTopic, TopicBroker, TopicConfig, TopicDescription, TopicKind, TopicPermission, TopicQueue,
 };
 
-/// Makes, lists, describes and deletes topics: a cheap handle.
+/// Makes, lists, describes and deletes topics, and looks after consumer groups: a cheap handle.
 ///
-/// Topics are in the client's namespace, if it has one; only lists have all of them, by their full
+/// Topics and groups are in the client's namespace, if it has one; only lists have all of them, by their full
 /// names. Each call has the time of a send, [`ClientConfig::send`](super::ClientConfig::send), for
 /// everything that belongs to it.
 ///

@@ -5,7 +5,7 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | `admin` | making, listing, describing and deleting topics |
+//! | `admin` | making, listing, describing and deleting topics; consumer groups |
 //! | `config` | how a client is set |
 //! | `peers` | one connection to each broker and name server that is needed |
 //! | `routes` | where topics are |
@@ -100,8 +100,9 @@ use routes::Routes;
 use shutdown::Closing;
 
 pub use admin::{
-    Admin, AdminError, AdminErrorKind, ListedTopic, TopicBroker, TopicConfig, TopicDescription,
-    TopicKind, TopicPermission, TopicQueue,
+    Admin, AdminError, AdminErrorKind, GroupMember, GroupProgress, GroupQueue, ListedGroup,
+    ListedTopic, ResetQueue, ResetTo, TopicBroker, TopicConfig, TopicDescription, TopicKind,
+    TopicPermission, TopicQueue,
 };
 pub use completion::Acknowledgement;
 pub use config::{AddressMapper, ClientConfig};
@@ -276,7 +277,7 @@ impl<B: Backend> Client<B> {
         self.inner.peers.buffers.report()
     }
 
-    /// Makes, lists, describes and deletes topics.
+    /// Makes, lists, describes and deletes topics, and looks after consumer groups.
     #[must_use]
     pub fn admin(&self) -> Admin<B> {
         Admin::new(Arc::clone(&self.inner))

@@ -8,6 +8,7 @@ mod batching;
 mod dropping;
 mod ending;
 mod failures;
+mod groups;
 mod limits;
 mod name_servers;
 mod refusals;

@@ -4,13 +4,13 @@ mod arguments;
 mod show;
 
 use core::error::Error;
-use std::io::{self, IsTerminal, Write};
 
 use serde_json::json;
 
 use turbopump::runtime::backend::Backend;
-use turbopump::runtime::client::{Admin, AdminError, AdminErrorKind, Client, TopicKind};
+use turbopump::runtime::client::{Admin, AdminError, Client, TopicKind};
 
+use crate::administer::{is_meant, say, told};
 use crate::arguments::BackendName;
 use crate::exit::Ended;
 
@@ -20,10 +20,14 @@ use show::Described;
 
 pub(crate) fn run(arguments: &TopicArguments) -> Result<Ended, Box<dyn Error>> {
     let command = &arguments.command;
-    if let TopicCommand::Delete(delete) = command
-        && !is_meant(delete)?
-    {
-        return Ok(Ended::Badly);
+    if let TopicCommand::Delete(delete) = command {
+        let name = &delete.name;
+        let question = format!("Delete the topic {name:?} with all its messages?");
+        let why = format!("deleting the topic {name:?} deletes its messages");
+        if !is_meant(delete.yes, &question, &why)? {
+            eprintln!("turbopump: nothing was deleted");
+            return Ok(Ended::Badly);
+        }
     }
     match command.client().backend {
         BackendName::Tokio => {
@@ -36,29 +40,6 @@ pub(crate) fn run(arguments: &TopicArguments) -> Result<Ended, Box<dyn Error>> {
             smol::block_on(administer(backend, command))
         }
     }
-}
-
-/// Whether somebody wants it gone: asks at a terminal, and wants to be told elsewhere.
-fn is_meant(arguments: &DeleteArguments) -> Result<bool, Box<dyn Error>> {
-    if arguments.yes {
-        return Ok(true);
-    }
-    let name = &arguments.name;
-    if !io::stdin().is_terminal() {
-        return Err(format!(
-            "deleting the topic {name:?} deletes its messages, and nobody can be asked here: say \
-             --yes"
-        )
-        .into());
-    }
-    eprint!("Delete the topic {name:?} with all its messages? Write yes: ");
-    let mut answer = String::new();
-    io::stdin().read_line(&mut answer)?;
-    let is_meant = matches!(answer.trim(), "y" | "yes");
-    if !is_meant {
-        eprintln!("turbopump: nothing was deleted");
-    }
-    Ok(is_meant)
 }
 
 async fn administer<B: Backend>(
@@ -75,23 +56,6 @@ async fn administer<B: Backend>(
     };
     client.close().await;
     ended.or_else(|error| told(error, command.client().json))
-}
-
-/// What can't be asked for is an error of the caller's; anything else has failed there.
-fn told(error: AdminError, is_json: bool) -> Result<Ended, Box<dyn Error>> {
-    if matches!(error.kind(), AdminErrorKind::Name { .. } | AdminErrorKind::Setting { .. }) {
-        return Err(error.into());
-    }
-    if is_json {
-        say(&json!({ "error": error.to_string(), "done": error.done() }).to_string());
-    }
-    eprintln!("turbopump: {error}");
-    Ok(Ended::Badly)
-}
-
-/// Whoever has read enough closes the pipe; that is no failure.
-fn say(text: &str) {
-    let _ = writeln!(io::stdout().lock(), "{text}");
 }
 
 async fn create<B: Backend>(

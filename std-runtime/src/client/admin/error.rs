@@ -23,13 +23,16 @@ pub(super) enum Action {
     Delete(Box<str>),
     Describe(Box<str>),
     List,
+    ListGroups,
+    DescribeGroup(Box<str>),
+    Reset { group: Box<str>, topic: Box<str> },
 }
 
 /// Why it was not done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AdminErrorKind {
-    /// The topic's name can't be one; nothing was sent.
+    /// The name of a topic or group can't be one; nothing was sent.
     Name {
         /// What is wrong with it, and what is allowed.
         reason: &'static str,
@@ -45,6 +48,8 @@ pub enum AdminErrorKind {
     },
     /// The name servers know no such topic.
     UnknownTopic,
+    /// No broker knows such a consumer group.
+    UnknownGroup,
     /// The name servers know no such cluster.
     UnknownCluster {
         /// The cluster.
@@ -103,6 +108,13 @@ impl fmt::Display for AdminError {
             Action::Delete(topic) => write!(f, "the topic {topic:?} was not deleted: ")?,
             Action::Describe(topic) => write!(f, "the topic {topic:?} can't be described: ")?,
             Action::List => f.write_str("the topics can't be listed: ")?,
+            Action::ListGroups => f.write_str("the groups can't be listed: ")?,
+            Action::DescribeGroup(group) => {
+                write!(f, "how far the group {group:?} is can't be told: ")?;
+            }
+            Action::Reset { group, topic } => {
+                write!(f, "the group {group:?} was not reset in the topic {topic:?}: ")?;
+            }
         }
         self.kind.fmt(f)?;
         if !self.done.is_empty() {
@@ -123,6 +135,9 @@ impl fmt::Display for AdminErrorKind {
             Self::UnknownTopic => {
                 f.write_str("no name server knows it; list the topics to see which there are")
             }
+            Self::UnknownGroup => f.write_str(
+                "no broker knows the group; it is known once one of its members was there",
+            ),
             Self::UnknownCluster { cluster, known } => {
                 write!(f, "there is no cluster {cluster:?}; there is {}", known.join(", "))
             }
