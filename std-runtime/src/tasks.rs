@@ -211,6 +211,11 @@ pub(crate) mod kinds {
         CLIENT_NAME_SERVERS "client_name_servers",
         CONNECTION_DIAL "connection_dial",
         CONNECTION_KEEPER "connection_keeper",
+        CONSUMER "consumer",
+        CONSUMER_ASKED "consumer_asked",
+        CONSUMER_LOCK "consumer_lock",
+        CONSUMER_QUEUE "consumer_queue",
+        CONSUMER_WORKER "consumer_worker",
         LINK "link",
         SEND "send",
         #[cfg(feature = "monitor")]

@@ -10,6 +10,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 
 use turbopump_core::rocketmq::client::SendPolicy;
+use turbopump_core::rocketmq::consumer::FlowLimits;
 use turbopump_core::rocketmq::wire::header::Serialization;
 
 use super::name_servers::without_queries;
@@ -48,6 +49,9 @@ pub struct ClientConfig {
     pub in_flight_messages_max: usize,
     /// Their bytes; 64 MiB. A single message may always be under way.
     pub in_flight_bytes_max: u64,
+    /// What all consumers of this client may have under way, together: messages, bytes, and the
+    /// span of offsets in each queue.
+    pub flow: FlowLimits,
     /// How the headers of requests are written; in binary form. JSON is longer, and for what stands
     /// between that knows nothing else.
     pub header_serialization: Serialization,
@@ -87,6 +91,7 @@ impl ClientConfig {
             name_server_timeout: Duration::from_secs(1),
             in_flight_messages_max: 10_000,
             in_flight_bytes_max: 64 << 20,
+            flow: FlowLimits::DEFAULT,
             header_serialization: Serialization::Rocketmq,
             namespace: None,
             message_bytes_max: 4 << 20,

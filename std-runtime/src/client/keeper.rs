@@ -14,7 +14,7 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec;
 use alloc::vec::Vec;
 
-use turbopump_core::rocketmq::wire::body::{Body, HeartbeatData, List, ProducerData};
+use turbopump_core::rocketmq::wire::body::{Body, HeartbeatData, ProducerData};
 use turbopump_core::rocketmq::wire::command::UnregisterClientRequestHeader;
 use turbopump_core::rocketmq::wire::header::{request_code, response_code};
 use turbopump_core::rocketmq::wire::json::{Dialect, Text};
@@ -27,6 +27,8 @@ use crate::tasks::kinds;
 
 /// A broker has to answer a heartbeat within this time.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+/// The longest body of a request that is not a message's.
+const BODY_BYTES_MAX: usize = 16 << 20;
 /// However often they are sent.
 const ANSWER_WITHIN_LEAST: Duration = Duration::from_secs(1);
 
@@ -64,15 +66,15 @@ impl<B: Backend> Inner<B> {
     }
 
     /// Sends the heartbeats that are due, each by a task of its own, so that a silent broker
-    /// holds up nobody; returns when the next one is due. None is while there is no producer.
+    /// holds up nobody; returns when the next one is due. None is while there is no group.
     fn beat_all(&self) -> Option<Instant> {
-        let groups = self.groups.names();
-        if groups.is_empty() || self.closing.is_over() {
+        let tokens = self.groups.tokens();
+        if tokens.is_empty() || self.closing.is_over() {
             return None;
         }
-        let body = self.heartbeat(&groups)?;
+        let body = self.heartbeat()?;
         let (now, every) = (self.backend.now(), self.config.heartbeat_interval);
-        let (names, body): (Arc<[Box<str>]>, Arc<[u8]>) = (groups.into(), body.into());
+        let (names, body): (Arc<[Box<str>]>, Arc<[u8]>) = (tokens.into(), body.into());
         let within = ANSWER_WITHIN.min(every.max(ANSWER_WITHIN_LEAST));
         let brokers = self.brokers();
         for peer in brokers.iter().filter(|peer| peer.begin_beat(now, every, &names)) {
@@ -90,22 +92,63 @@ impl<B: Backend> Inner<B> {
         Some(next.unwrap_or(now + every).max(self.backend.now() + Duration::from_millis(100)))
     }
 
-    fn heartbeat(&self, groups: &[Box<str>]) -> Option<Vec<u8>> {
+    fn heartbeat(&self) -> Option<Vec<u8>> {
+        let (groups, consumers) = (self.groups.names(), self.groups.descriptions());
         let names = groups.iter().map(|group| ProducerData { group_name: Text::plain(group) });
         let producers: Vec<ProducerData<'_>> = names.collect();
+        let tags: Vec<_> = consumers.iter().map(|consumer| consumer.tags()).collect();
+        let subscriptions: Vec<_> = consumers
+            .iter()
+            .zip(&tags)
+            .map(|(consumer, tags)| consumer.subscriptions(tags))
+            .collect();
+        let consumers: Vec<_> = consumers
+            .iter()
+            .zip(&subscriptions)
+            .map(|(consumer, subscriptions)| consumer.data(subscriptions))
+            .collect();
         let heartbeat = HeartbeatData {
             client_id: Text::plain(&self.client_id),
-            consumer_data_set: List::default(),
+            consumer_data_set: consumers.as_slice().into(),
             heartbeat_fingerprint: 0,
             producer_data_set: producers.as_slice().into(),
             without_sub: false,
         };
-        // Names may be written longer than they are.
-        let names_bytes: usize = groups.iter().map(|group| group.len() * 6 + 32).sum();
-        let mut body = vec![0; 512 + self.client_id.len() * 6 + names_bytes];
-        let len = heartbeat.encode(Dialect::Strict, &mut body).ok()?;
-        body.truncate(len);
-        Some(body)
+        json(&heartbeat, Dialect::Strict)
+    }
+
+    /// Has a broker hear of all groups of this client by `until`, unless it has; whether it has
+    /// then. What a consumer asks makes sense to those only that have.
+    pub(super) async fn introduce(&self, peer: &Arc<Peer<B>>, until: Instant) -> bool {
+        let names: Arc<[Box<str>]> = self.groups.tokens().into();
+        if peer.has_heard(&names) {
+            return true;
+        }
+        let Some(body) = self.heartbeat() else { return false };
+        let left = until.saturating_duration_since(self.backend.now()).min(ANSWER_WITHIN);
+        peer.beat(&body, Arc::clone(&names), left).await;
+        peer.has_heard(&names)
+    }
+
+    /// A consumer is gone: brokers that there is a connection to give its queues to others at
+    /// once; by `until`.
+    pub(super) async fn leave_group(&self, group: &str, until: Instant) {
+        let brokers = self.brokers();
+        let mut asking: Vec<Beating<'_>> = Vec::new();
+        for broker in brokers.iter().filter(|peer| peer.is_connected()) {
+            asking.push(Box::pin(async move {
+                let header = UnregisterClientRequestHeader {
+                    client_id: Text::plain(&self.client_id),
+                    consumer_group: Some(Text::plain(group)),
+                    ..UnregisterClientRequestHeader::default()
+                };
+                let left = until.saturating_duration_since(self.backend.now());
+                let left = left.min(ANSWER_WITHIN);
+                // Brokers find out by the connection's end, or by heartbeats without the group.
+                let _ = broker.ask(request_code::UNREGISTER_CLIENT, &header, b"", left).await;
+            }));
+        }
+        join(asking).await;
     }
 
     /// Says farewell to brokers that there is a connection to, by `until`.
@@ -143,6 +186,21 @@ impl<B: Backend> Peer<B> {
         });
         // A broker that refuses it has not noted the groups.
         if is_welcome { self.note_beat(begin, names) } else { self.note_missed(begin) }
+    }
+}
+
+/// A body as JSON. Names may be written longer than they are, so that its length is found by trying.
+pub(super) fn json<'a>(body: &impl Body<'a>, dialect: Dialect) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; 1_024];
+    loop {
+        match body.encode(dialect, &mut bytes) {
+            Ok(len) => {
+                bytes.truncate(len);
+                return Some(bytes);
+            }
+            Err(_) if bytes.len() >= BODY_BYTES_MAX => return None,
+            Err(_) => bytes.resize(bytes.len() * 4, 0),
+        }
     }
 }
 

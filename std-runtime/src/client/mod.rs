@@ -1,4 +1,4 @@
-//! A client of RocketMQ: sends messages to the brokers of a cluster.
+//! A client of RocketMQ: sends messages to the brokers of a cluster, and consumes them.
 //!
 //! The module decides nothing about failures: that is done by
 //! [`turbopump_core::rocketmq::client`]. It keeps connections and routes, and waits.
@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | `admin` | making, listing, describing and deleting topics; consumer groups |
 //! | `config` | how a client is set |
+//! | `consumer` | messages of a group's topics, handed to functions of the user's |
 //! | `peers` | one connection to each broker and name server that is needed |
 //! | `routes` | where topics are |
 //! | `name_servers`, `address_server` | who is asked for that, and where this is said |
@@ -47,6 +48,7 @@ mod admin;
 mod budget;
 mod completion;
 mod config;
+mod consumer;
 mod counts;
 mod error;
 mod groups;
@@ -91,6 +93,7 @@ use crate::clock::SystemClock;
 use crate::memory::PoolReport;
 
 use budget::Budget;
+use consumer::SharedFlow;
 use groups::Groups;
 use ids::Ids;
 use name_servers::NameServers;
@@ -108,6 +111,12 @@ pub use completion::Acknowledgement;
 pub use config::{AddressMapper, ClientConfig};
 #[cfg(feature = "config")]
 pub use config::{ConfigError, ConfigErrorKind};
+pub use consumer::{
+    AssignedQueue, ConsumeError, ConsumeErrorKind, Consumed, ConsumedQueue, Consumer,
+    ConsumerBuilder, ConsumerConfig, ConsumerReport, ConsumerStats, FileOffsetStore,
+    IntoAllConsumed, IntoConsumed, MessageStream, NoStore, OffsetStore, ReceivedMessage,
+    StreamMessage, TopicConsumes, UnreadableBody,
+};
 pub use counts::{ClientStats, Closed, PeerCounts, PeerStats};
 pub use error::{ConnectError, SendError, SendErrorKind};
 pub use health::{ClientHealth, PeerHealth};
@@ -127,6 +136,9 @@ pub use shutdown::ShutdownReport;
 pub use transaction::{
     HalfMessage, TransactionListener, TransactionProducer, TransactionReceipt, TransactionState,
 };
+pub use turbopump_core::rocketmq::consumer::{
+    ConsumeMode, FlowLimits, StartFrom, StartPolicy, Strategy,
+};
 pub use turbopump_core::rocketmq::wire::header::Serialization;
 
 /// A client of one cluster: a cheap handle.
@@ -143,6 +155,7 @@ struct Inner<B: Backend> {
     name_servers: NameServers,
     ids: Ids,
     budget: Arc<Budget>,
+    flow: Arc<SharedFlow>,
     closing: Closing,
     groups: Arc<Groups>,
     /// What brokers tell clients apart by.
@@ -185,6 +198,7 @@ impl<B: Backend> Client<B> {
         let (clock, ids) = (SystemClock::of(&backend), Ids::new(backend.random_seed()));
         let budget = Budget::new(config.in_flight_messages_max, config.in_flight_bytes_max);
         let (budget, closing) = (Arc::new(budget), Closing::default());
+        let flow = Arc::new(SharedFlow::new(config.flow));
         let planted = Planted::of(&config);
         let id = ids.next(clock.now().unix_ms);
         let client_id = format!("turbopump@{}#{:08X}", id.process_id, id.loader_hash).into();
@@ -198,6 +212,7 @@ impl<B: Backend> Client<B> {
                 name_servers,
                 ids,
                 budget,
+                flow,
                 closing,
                 groups,
                 client_id,
@@ -254,6 +269,12 @@ impl<B: Backend> Client<B> {
         listener: L,
     ) -> TransactionProducer<B, L> {
         TransactionProducer::new(Arc::clone(&self.inner), self.producer(group), listener)
+    }
+
+    /// Consumes in the name of a group: says what is subscribed, and begins with a function that
+    /// handles messages.
+    pub fn consumer(&self, group: &str) -> ConsumerBuilder<B> {
+        ConsumerBuilder::new(Arc::clone(&self.inner), group)
     }
 
     /// How its connections, routes and budget are at this moment.

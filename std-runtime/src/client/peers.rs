@@ -1,5 +1,7 @@
 //! Connections: one to each broker and name server, made when it is needed.
 
+mod notes;
+
 use core::future::poll_fn;
 use core::net::SocketAddr;
 use core::task::{Poll, Waker};
@@ -14,20 +16,17 @@ use alloc::string::ToString;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 
-use turbopump_core::link::RequestCounters;
 use turbopump_core::pool::{ClassLayout, Layout};
-use turbopump_core::rocketmq::client::{Health, HealthState};
+use turbopump_core::rocketmq::client::Health;
 use turbopump_core::rocketmq::wire::header::{
     ExtSource, FLAG_ONEWAY, Serialization, request_code, response_code,
 };
 
-use turbopump_core::time::Instant as CoreInstant;
-
 use super::config::{AddressMapper, ClientConfig};
-use super::counts::{Asked, Closed, Past, PeerCounts};
+use super::consumer::group_asked;
+use super::counts::{Asked, Closed, Past};
 use super::error::ConnectError;
 use super::groups::Groups;
-use super::health::PeerHealth;
 use super::planted::{Planted, PlantedBug};
 use super::transaction::answer_check;
 use crate::backend::{Backend, Endpoint};
@@ -374,7 +373,8 @@ impl<B: Backend> Peer<B> {
         }
         let connection = connection.map_err(|error| error.to_string().into_boxed_str())?;
         let (address, halves) = (connection.peer_address(), connection.split());
-        let config = RequestLinkConfig::default();
+        let mut config = RequestLinkConfig::default();
+        config.in_flight_max += PULLS_MAX;
         let link = RemotingLink::over(&self.backend, halves, self.buffers.clone(), &config);
         let link = link.map_err(|error| error.to_string().into_boxed_str())?;
         let link = link.with_serialization(self.serialization);
@@ -424,100 +424,6 @@ impl<B: Backend> Peer<B> {
         self.groups.bell.ring();
     }
 
-    /// What is to be seen of it.
-    pub(super) fn look(&self, is_name_server: bool, now: Instant, at: CoreInstant) -> PeerHealth {
-        let state = self.state();
-        let status = state.open.as_ref().map(RemotingLink::status);
-        let status = status.filter(|status| status.closed.is_none());
-        let age = |beaten: &(Instant, Arc<[Box<str>]>)| now.saturating_duration_since(beaten.0);
-        PeerHealth {
-            endpoint: self.endpoint.clone(),
-            is_name_server,
-            is_connected: status.is_some(),
-            in_flight: status.map_or(0, |status| status.in_flight),
-            heartbeat_age: state.beaten.as_ref().map(age),
-            is_avoided: !matches!(self.health().state(at), HealthState::Well),
-        }
-    }
-
-    /// What was counted, and whether a question for a route was answered the last time; requests
-    /// are added to those of others.
-    pub(super) fn count(&self, requests: &mut RequestCounters) -> (PeerCounts, Option<bool>) {
-        let state = self.state();
-        let mut counts = state.past.counts;
-        requests.merge(&state.past.requests);
-        if let Some(link) = &state.open {
-            requests.merge(&link.counters());
-            if let Some(reason) = link.status().closed {
-                counts.count_closed(Closed::of(reason));
-            }
-        }
-        (counts, state.asked.map(|how| how != Asked::Failed))
-    }
-
-    /// What was counted until nobody needed it.
-    fn end_counting(&self) -> Past {
-        let state = self.state();
-        let mut past = state.past.clone();
-        if let Some(link) = &state.open {
-            let reason = link.status().closed.map_or(Closed::Unused, Closed::of);
-            past.retire(link.counters(), reason);
-        }
-        past
-    }
-
-    pub(super) fn note_asked(&self, how: Asked) {
-        let mut state = self.state();
-        state.asked = Some(how);
-        state.past.counts.count_asked(how);
-    }
-
-    /// Whether there is a connection.
-    pub(super) fn is_connected(&self) -> bool {
-        self.state().open.as_ref().is_some_and(|link| link.status().closed.is_none())
-    }
-
-    /// Whether it has to hear of these groups, and does not at this moment: then it will.
-    pub(super) fn begin_beat(
-        &self,
-        now: Instant,
-        every: Duration,
-        names: &Arc<[Box<str>]>,
-    ) -> bool {
-        let mut state = self.state();
-        // Not again at once where it has just failed.
-        let rests = state.missed.is_some_and(|at| now < at + every.min(RESTS_MAX));
-        let is_due = match &state.beaten {
-            None => true,
-            Some((at, known)) => now >= *at + every || **known != **names,
-        };
-        let begins = is_due && !rests && !state.is_beating;
-        state.is_beating |= begins;
-        begins
-    }
-
-    /// When its next heartbeat is due; none where there is no connection.
-    pub(super) fn next_beat(&self, every: Duration) -> Option<Instant> {
-        let state = self.state();
-        if state.is_beating {
-            return None;
-        }
-        let missed = state.missed.map(|at| at + every.min(RESTS_MAX));
-        state.beaten.as_ref().map(|(at, _)| *at + every).or(missed)
-    }
-
-    pub(super) fn note_beat(&self, at: Instant, names: Arc<[Box<str>]>) {
-        let mut state = self.state();
-        (state.beaten, state.missed, state.is_beating) = (Some((at, names)), None, false);
-        state.past.counts.heartbeats_taken += 1;
-    }
-
-    pub(super) fn note_missed(&self, at: Instant) {
-        let mut state = self.state();
-        (state.beaten, state.missed, state.is_beating) = (None, Some(at), false);
-        state.past.counts.heartbeats_failed += 1;
-    }
-
     async fn close(&self) {
         let listening = Arc::clone(&self.state().listening);
         listening.call();
@@ -536,8 +442,8 @@ impl<B: Backend> Peer<B> {
     }
 }
 
-/// After a heartbeat that failed, at most.
-const RESTS_MAX: Duration = Duration::from_secs(5);
+/// Pulls that wait at one broker at a time, besides other requests.
+const PULLS_MAX: usize = 2_048;
 
 /// How long what became of a transaction may be looked up; others wait meanwhile.
 const CHECK_WITHIN: Duration = Duration::from_secs(10);
@@ -553,6 +459,9 @@ async fn listen<B: Backend>(this: Weak<Peer<B>>, link: RemotingLink, listening: 
             let answered = answer_check(&peer, &link, &peer.groups, &frame);
             let until = peer.backend.now() + CHECK_WITHIN;
             listening.unless_over(within(&peer.backend, until, answered)).await;
+        } else if let Some(asked) = group_asked(&frame).and_then(|group| peer.groups.asked(&group))
+        {
+            asked.handle(&link, &frame);
         } else if frame.header.flag & FLAG_ONEWAY == 0 {
             let (code, fields) =
                 (response_code::REQUEST_CODE_NOT_SUPPORTED, &[] as &[(&str, &str)]);

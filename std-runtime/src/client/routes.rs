@@ -40,6 +40,10 @@ pub(super) struct Route<B: Backend> {
     pub(super) brokers: Vec<Broker<B>>,
     /// Queues that may be written to: a broker's place, and the number there.
     pub(super) queues: Vec<(usize, i32)>,
+    /// Queues that may be read, by the broker's name and the number there, in this order.
+    readable: Vec<(usize, i32)>,
+    /// It is that of topics that nobody has made.
+    is_template: bool,
     /// The name servers know its queues, whatever brokers are there.
     is_ordered: bool,
     fetched: Instant,
@@ -67,6 +71,12 @@ impl<B: Backend> Route<B> {
         let (broker, queue) = self.queues.get(place)?;
         let broker = Arc::clone(&self.brokers.get(*broker)?.name);
         Some(MessageQueue { broker, queue: *queue })
+    }
+
+    /// Queues that may be read, in the order in which all members of a group see them.
+    pub(super) fn readable(&self) -> impl Iterator<Item = (&Broker<B>, i32)> {
+        let queues = self.readable.iter();
+        queues.filter_map(|(place, queue)| Some((self.brokers.get(*place)?, *queue)))
     }
 
     pub(super) fn turns(&self) -> MutexGuard<'_, RoundRobin> {
@@ -196,6 +206,29 @@ impl<B: Backend> Inner<B> {
         }
     }
 
+    /// Where a topic is that is consumed, by `until`: as [`route`](Self::route), but a topic that
+    /// nobody has made is nowhere.
+    pub(super) async fn route_to_read(
+        &self,
+        topic: &str,
+        until: Instant,
+    ) -> Result<Arc<Route<B>>, NoRoute> {
+        let now = self.clock.now().at;
+        let known = self.routes.by_topic().get(topic).cloned();
+        let known = known.filter(|route| !route.is_template);
+        if let Some(route) = known.as_ref().filter(|route| !route.is_due(now)) {
+            return Ok(Arc::clone(route));
+        }
+        match (self.ask_name_servers(topic, i32::MAX, until).await, known) {
+            (Ok(Said::Route(route)), _) => Ok(self.keep(topic, route)),
+            (_, Some(route)) => Ok(route),
+            (Ok(Said::Unknown), None) => {
+                Err(NoRoute::Unknown(alloc::format!("the name servers know no topic {topic:?}")))
+            }
+            (Err(reason), None) => Err(NoRoute::Unreachable(reason)),
+        }
+    }
+
     fn keep(&self, topic: &str, route: Route<B>) -> Arc<Route<B>> {
         let route = Arc::new(route);
         let mut routes = self.routes.by_topic();
@@ -228,16 +261,20 @@ impl<B: Backend> Inner<B> {
         is_ordered: bool,
     ) -> Result<Route<B>, NoRoute> {
         let said = self.ask_name_servers(topic, i32::MAX, until).await;
-        if let Said::Route(route) = said.map_err(NoRoute::Unreachable)? {
-            return Ok(route);
+        match said.map_err(NoRoute::Unreachable)? {
+            // One that can only be read is as good as none.
+            Said::Route(route) if !route.queues.is_empty() => return Ok(route),
+            _ => {}
         }
         let said = match is_ordered {
             true => Ok(Said::Unknown),
             false => self.ask_name_servers(TEMPLATE, TEMPLATE_QUEUES, until).await,
         };
         match said.map_err(NoRoute::Unreachable)? {
-            Said::Route(route) => Ok(route),
-            Said::Unknown => Err(NoRoute::Unknown(alloc::format!(
+            Said::Route(route) if !route.queues.is_empty() => {
+                Ok(Route { is_template: true, ..route })
+            }
+            _ => Err(NoRoute::Unknown(alloc::format!(
                 "the name servers know no topic {topic:?}, and no broker that would create it"
             ))),
         }
@@ -312,7 +349,8 @@ impl<B: Backend> Inner<B> {
         }
         let data = TopicRouteData::decode(frame.body).map_err(|error| broken(&error))?;
         let route = self.read_route(&data, queues_max).map_err(|error| broken(&error))?;
-        Ok(if route.queues.is_empty() { Said::Unknown } else { Said::Route(route) })
+        let is_empty = route.queues.is_empty() && route.readable.is_empty();
+        Ok(if is_empty { Said::Unknown } else { Said::Route(route) })
     }
 
     fn read_route(&self, data: &TopicRouteData<'_>, queues_max: i32) -> Result<Route<B>, String> {
@@ -341,6 +379,15 @@ impl<B: Backend> Inner<B> {
             });
             queues.push((place, number));
         }
+        let mut readable = Vec::new();
+        for queue in data.subscribe_queues() {
+            let (name, number) = queue.map_err(|error| text(&error))?;
+            let name = name.to_string();
+            // One without a master that is known can't be asked.
+            if let Some(place) = brokers.iter().position(|broker| *broker.name == *name) {
+                readable.push((place, number));
+            }
+        }
         let now = self.clock.now();
         // Somewhere, so that not all clients begin with the same queue.
         let start = usize::try_from(self.ids.next(now.unix_ms).loader_hash.unsigned_abs());
@@ -350,7 +397,17 @@ impl<B: Backend> Inner<B> {
         let quiet_until_us = AtomicU64::new(0);
         let is_ordered = data.order_topic_conf.is_some_and(|order| !order.is_empty());
         let fetched = now.at;
-        Ok(Route { brokers, queues, is_ordered, fetched, fresh_until_us, quiet_until_us, turns })
+        Ok(Route {
+            brokers,
+            queues,
+            readable,
+            is_template: false,
+            is_ordered,
+            fetched,
+            fresh_until_us,
+            quiet_until_us,
+            turns,
+        })
     }
 
     /// Succeeds once a name server has answered, whatever it knows.

@@ -1,4 +1,5 @@
-//! The end of a client, in order: take nothing more, send what waits, wait for answers, close.
+//! The end of a client, in order: end consumers, take nothing more, send what waits, wait for
+//! answers, close.
 
 use core::future::Future;
 use core::pin::Pin;
@@ -13,6 +14,7 @@ use alloc::vec::Vec;
 use turbopump_core::time::Clock;
 
 use super::Inner;
+use super::consumer::{ConsumerReport, Group};
 use super::lanes::Lanes;
 use crate::backend::Backend;
 use crate::within::within;
@@ -25,6 +27,8 @@ pub struct ShutdownReport {
     pub completed: u64,
     /// Messages that were given up because the time was over. They may have been sent.
     pub abandoned: u64,
+    /// What became of the consumers' messages, of all of them together.
+    pub consumers: ConsumerReport,
     /// Whether everything ended in time.
     pub in_time: bool,
 }
@@ -35,6 +39,26 @@ pub(super) struct Closing {
     /// Nothing is tried any more.
     is_over: AtomicBool,
     producers: Mutex<Vec<Weak<dyn Drains>>>,
+    consumers: Mutex<Vec<Weak<dyn Ends>>>,
+}
+
+/// A consumer.
+trait Ends: Send + Sync {
+    /// It ends by this time.
+    fn begin_end(&self, within: Duration);
+
+    /// What became of it.
+    fn ended(&self) -> Pin<Box<dyn Future<Output = ConsumerReport> + Send + '_>>;
+}
+
+impl<B: Backend> Ends for Group<B> {
+    fn begin_end(&self, within: Duration) {
+        Self::begin_end(self, within);
+    }
+
+    fn ended(&self) -> Pin<Box<dyn Future<Output = ConsumerReport> + Send + '_>> {
+        Box::pin(Self::ended(self))
+    }
 }
 
 type Draining<'d> = Pin<Box<dyn Future<Output = ()> + Send + 'd>>;
@@ -58,6 +82,10 @@ impl Closing {
         self.is_over.load(Ordering::SeqCst)
     }
 
+    fn consumers(&self) -> MutexGuard<'_, Vec<Weak<dyn Ends>>> {
+        self.consumers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn producers(&self) -> MutexGuard<'_, Vec<Weak<dyn Drains>>> {
         self.producers.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -67,6 +95,29 @@ impl Closing {
 const CLOSE_US: u64 = 20_000;
 
 impl<B: Backend> Inner<B> {
+    /// It is ended before everything else.
+    pub(super) fn register_consumer(&self, group: &Arc<Group<B>>) {
+        let mut consumers = self.closing.consumers();
+        consumers.retain(|consumer| consumer.strong_count() > 0);
+        let group: Weak<Group<B>> = Arc::downgrade(group);
+        consumers.push(group);
+    }
+
+    /// Ends all consumers at once, by this time.
+    async fn end_consumers(&self, within: Duration) -> ConsumerReport {
+        let consumers: Vec<_> = self.closing.consumers().iter().filter_map(Weak::upgrade).collect();
+        consumers.iter().for_each(|consumer| consumer.begin_end(within));
+        let mut all = ConsumerReport { in_time: true, ..ConsumerReport::default() };
+        for consumer in consumers {
+            let report = consumer.ended().await;
+            all.completed += report.completed;
+            all.abandoned += report.abandoned;
+            all.uncommitted += report.uncommitted;
+            all.in_time &= report.in_time;
+        }
+        all
+    }
+
     /// These are drained at the end.
     pub(super) fn register(&self, lanes: &Arc<Lanes<B>>) {
         let mut producers = self.closing.producers();
@@ -78,6 +129,8 @@ impl<B: Backend> Inner<B> {
     pub(super) async fn shutdown(&self, timeout: Duration) -> ShutdownReport {
         let us = u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX);
         let until = self.clock.now().at.plus_us(us);
+        // First, because handlers may send.
+        let consumers = self.end_consumers(timeout).await;
         let before = self.budget.usage();
         self.budget.close();
         let producers: Vec<_> = self.closing.producers().iter().filter_map(Weak::upgrade).collect();
@@ -112,7 +165,8 @@ impl<B: Backend> Inner<B> {
         ShutdownReport {
             completed: after.returned.saturating_sub(before.returned),
             abandoned: after.messages as u64,
-            in_time,
+            consumers,
+            in_time: in_time && consumers.in_time,
         }
     }
 }

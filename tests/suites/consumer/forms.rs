@@ -1,0 +1,165 @@
+//! Handlers of many messages, messages as a stream, and members that each get all.
+
+use core::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use smol::stream::StreamExt;
+use turbopump::runtime::backend::Backend;
+use turbopump::runtime::client::{
+    Consumed, ConsumedQueue, FileOffsetStore, Message, NoStore, OffsetStore, ReceivedMessage,
+};
+
+use crate::{Got, client, eager, is_committed, send, start, until};
+
+turbopump_tests::on_every_runtime![
+    many_messages_are_handled_together_with_an_outcome_each,
+    messages_come_as_a_stream,
+    each_member_of_a_broadcast_gets_all,
+    offsets_of_a_broadcast_are_kept_in_a_file,
+];
+
+async fn many_messages_are_handled_together_with_an_outcome_each<B: Backend>(backend: B) {
+    let broker = start(&backend).await;
+    let client = client(&backend, &broker).await;
+    let queue = turbopump::runtime::client::MessageQueue::new("broker-a", 0);
+    for number in 0..100 {
+        let message = Message::new("Orders", number.to_string());
+        client.producer("producers").send_to(message, &queue).await.unwrap();
+    }
+    let (got, sizes) = (Got::default(), Arc::new(Mutex::new(Vec::new())));
+    let mut settings = eager();
+    settings.consume_batch_max = 16;
+    let consumer = client.consumer("group").with_config(settings).subscribe("Orders", "*");
+    let (note, seen) = (got.clone(), Arc::clone(&sizes));
+    let consumer = consumer
+        .start_batches(move |messages: Vec<ReceivedMessage>| {
+            seen.lock().unwrap().push(messages.len());
+            assert!(messages.windows(2).all(|two| two[0].offset() < two[1].offset()));
+            let outcomes: Vec<Consumed> = messages
+                .iter()
+                .map(|message| match message.offset() {
+                    // One of them fails, and the others are done.
+                    7 if message.reconsume_times() == 0 && message.topic() == "Orders" => {
+                        Consumed::Retry
+                    }
+                    _ => {
+                        note.note(message).unwrap();
+                        Consumed::Done
+                    }
+                })
+                .collect();
+            core::future::ready(outcomes)
+        })
+        .await
+        .unwrap();
+    until(&backend, "all but one are done", || got.len() == 99).await;
+    until(&backend, "all is committed", || is_committed(&broker, "group", "Orders")).await;
+    let sizes = sizes.lock().unwrap().clone();
+    assert!(sizes.iter().all(|size| *size <= 16) && sizes.len() < 50, "{sizes:?}");
+    broker.advance_clock(Duration::from_secs(20));
+    until(&backend, "the last is done", || got.len() == 100).await;
+    assert_eq!((got.repeats(), consumer.stats().done()), (vec![], 100));
+}
+
+async fn messages_come_as_a_stream<B: Backend>(backend: B) {
+    let broker = start(&backend).await;
+    let client = client(&backend, &broker).await;
+    send(&client.producer("producers"), "Orders", 0..20).await;
+    let builder = client.consumer("group").with_config(eager()).handlers_max(4);
+    let stream = builder.subscribe("Orders", "*").stream().await.unwrap();
+    let consumer = stream.consumer().clone();
+    let mut stream = pin!(stream);
+    let got = Got::default();
+    // As many as may be out at a time.
+    let mut out = Vec::new();
+    for _ in 0..4 {
+        out.push(stream.next().await.unwrap());
+    }
+    until(&backend, "all were pulled", || consumer.stats().cached_messages() == 20).await;
+    assert!(smol::future::poll_once(stream.next()).await.is_none());
+    // One is dropped without a word.
+    drop(out.pop());
+    until(&backend, "it is tried again", || broker.stats().counts.messages_retried == 1).await;
+    for message in out {
+        got.note(&message).unwrap();
+        message.done();
+    }
+    while got.len() < 19 {
+        let message = stream.next().await.unwrap();
+        got.note(&message).unwrap();
+        message.settle(Consumed::Done);
+    }
+    until(&backend, "all is committed", || is_committed(&broker, "group", "Orders")).await;
+    broker.advance_clock(Duration::from_secs(20));
+    let last = stream.next().await.unwrap();
+    assert_eq!((last.topic(), last.reconsume_times()), ("Orders", 1));
+    last.done();
+    assert!(consumer.shutdown(Duration::from_secs(20)).await.in_time);
+    assert!(stream.next().await.is_none(), "it ends with its consumer");
+}
+
+async fn each_member_of_a_broadcast_gets_all<B: Backend>(backend: B) {
+    let broker = start(&backend).await;
+    let clients = [client(&backend, &broker).await, client(&backend, &broker).await];
+    let producer = clients[0].producer("producers");
+    send(&producer, "Orders", 0..20).await;
+    let mut members = Vec::new();
+    for client in &clients {
+        let (got, tries) = (Got::default(), Arc::new(Mutex::new(Vec::new())));
+        let (note, seen) = (got.clone(), Arc::clone(&tries));
+        let mut settings = eager();
+        settings.retry.retries_max = 2;
+        let builder = client.consumer("group").with_config(settings).broadcasting(NoStore);
+        let builder = builder.subscribe("Orders", "*");
+        let consumer = builder.start(move |message: ReceivedMessage| {
+            if message.body().unwrap() == "7" {
+                seen.lock().unwrap().push(message.reconsume_times());
+                return core::future::ready(Consumed::Retry);
+            }
+            note.note(&message).unwrap();
+            core::future::ready(Consumed::Done)
+        });
+        members.push((consumer.await.unwrap(), got, tries));
+    }
+    for (consumer, got, tries) in &members {
+        until(&backend, "all came", || got.len() == 19).await;
+        // What fails is tried here, and given up in the end.
+        let given_up = || consumer.stats().topics().map(|(_, one)| one.given_up()).sum::<u64>();
+        until(&backend, "one is given up", || given_up() == 1).await;
+        assert_eq!(*tries.lock().unwrap(), [0, 1, 2]);
+        assert_eq!((got.repeats(), consumer.queues().len()), (vec![], 4));
+    }
+    assert_eq!(broker.stats().counts.messages_retried, 0);
+    // Brokers know nothing of offsets.
+    let journal = broker.take_journal();
+    assert!(!journal.iter().any(|entry| matches!(entry.code, 14 | 15 | 36 | 38)));
+}
+
+async fn offsets_of_a_broadcast_are_kept_in_a_file<B: Backend>(backend: B) {
+    let broker = start(&backend).await;
+    let name = format!("turbopump-offsets-{:x}.json", backend.random_seed());
+    let path = std::env::temp_dir().join(name);
+    let got = Got::default();
+    for round in 0..3 {
+        let client = client(&backend, &broker).await;
+        send(&client.producer("producers"), "Orders", round * 10..round * 10 + 10).await;
+        let store = FileOffsetStore::open(&path).unwrap();
+        let builder = client.consumer("group").with_config(eager()).broadcasting(store);
+        let consumer = builder.subscribe("Orders", "*").start(got.handler()).await.unwrap();
+        until(&backend, "all came", || got.len() == (round as usize + 1) * 10).await;
+        let report = consumer.shutdown(Duration::from_secs(20)).await;
+        assert!(report.in_time && report.uncommitted == 0, "{report:?}");
+    }
+    assert_eq!(got.repeats(), []);
+    let store = FileOffsetStore::open(&path).unwrap();
+    let offsets: i64 = (0..4)
+        .map(|queue| store.load(&ConsumedQueue::new("Orders", "broker-a", queue)).unwrap())
+        .sum();
+    assert_eq!(offsets, 30);
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.starts_with(r#"{"offsetTable":{{"brokerName":"broker-a","queueId":0"#), "{text}");
+    std::fs::write(&path, "nothing of the kind").unwrap();
+    assert!(FileOffsetStore::open(&path).is_err());
+    std::fs::remove_file(&path).unwrap();
+}
