@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::broker::{BrokerArguments, NamesrvArguments};
+use crate::consume::ConsumeArguments;
 use crate::group::GroupArguments;
 use crate::load::LoadArguments;
 use crate::produce::ProduceArguments;
@@ -38,6 +39,12 @@ pub(crate) enum Command {
     /// Each line is a message. It stops at the first message that can't be sent, says which and
     /// why, and ends with 1.
     Produce(Box<ProduceArguments>),
+    /// Writes the messages of a consumer group to standard output.
+    ///
+    /// Each message is a line. It is done when it was written, and what other members of the group
+    /// have is not written. Ends with 1 where fewer messages came than wanted, or one could not be
+    /// read, and with 2 where it can't begin.
+    Consume(Box<ConsumeArguments>),
     /// Sends made-up messages as fast as it can, and says what that costs.
     ///
     /// Rate, processor time, allocations and latency of this client, after a warm-up; for measuring

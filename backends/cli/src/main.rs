@@ -7,10 +7,12 @@ mod allocations;
 mod arguments;
 mod broker;
 mod client;
+mod consume;
 mod demo;
 mod exit;
 mod group;
 mod load;
+mod moment;
 mod produce;
 mod report;
 mod switch;
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
         Command::Broker(arguments) => broker::run(&arguments),
         Command::Namesrv(arguments) => broker::run_namesrv(&arguments),
         Command::Produce(arguments) => produce::run(&arguments),
+        Command::Consume(arguments) => consume::run(&arguments),
         Command::Load(arguments) => load::run(&arguments),
         Command::Topic(arguments) => topic::run(&arguments),
         Command::Group(arguments) => group::run(&arguments),

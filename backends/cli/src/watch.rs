@@ -1,10 +1,10 @@
-//! The monitor of a command that sends, where one is asked for.
+//! The monitor of a command that sends or receives, where one is asked for.
 
 use core::error::Error;
 use core::net::SocketAddr;
 
 use turbopump::runtime::backend::Backend;
-use turbopump::runtime::client::{Client, Producer, alert_rules};
+use turbopump::runtime::client::{Client, alert_rules};
 use turbopump::runtime::monitor::alerts::default_rules;
 use turbopump::runtime::monitor::{Monitor, MonitorConfig, Sources};
 
@@ -22,13 +22,13 @@ impl<B: Backend> Watch<B> {
     }
 }
 
-/// Shows what a client and its producer count, until the monitor is stopped.
+/// Shows what a client counts, and what `register` adds, until the monitor is stopped.
 pub(crate) async fn start<B: Backend>(
     backend: B,
     runtime: BackendName,
     address: Option<SocketAddr>,
     client: &Client<B>,
-    producer: &Producer<B>,
+    register: impl FnOnce(&Sources) -> Result<(), Box<dyn Error>>,
 ) -> Result<Watch<B>, Box<dyn Error>> {
     let Some(address) = address else { return Ok(Watch(None)) };
     let sources = Sources::new();
@@ -38,8 +38,7 @@ pub(crate) async fn start<B: Backend>(
     sources.register(&[], move || counted.stats())?.forever();
     let held = client.clone();
     sources.register(&[("pool", "client")], move || held.memory())?.forever();
-    let sends = producer.clone();
-    sources.register(&[], move || sends.stats())?.forever();
+    register(&sources)?;
     let mut config = MonitorConfig::default();
     let ready = client.clone();
     config.ready_when("client", move || match ready.health().is_ready() {

@@ -86,6 +86,15 @@ impl<B: Backend> ConsumerBuilder<B> {
         self
     }
 
+    /// Whether a group that begins with the last message leaves out all that is there, also in
+    /// queues that are young; see [`StartPolicy::is_exact`].
+    ///
+    /// [`StartPolicy::is_exact`]: turbopump_core::rocketmq::consumer::StartPolicy::is_exact
+    pub fn start_exactly(mut self, is_exact: bool) -> Self {
+        self.config.start.is_exact = is_exact;
+        self
+    }
+
     /// Handlers that run at once, at most.
     pub fn handlers_max(mut self, handlers: usize) -> Self {
         self.config.handlers_max = handlers;
