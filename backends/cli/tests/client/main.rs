@@ -1,5 +1,6 @@
 //! The program as a client, from outside: what it prints, and how it ends.
 
+mod consuming;
 mod groups;
 mod kit;
 mod load;
