@@ -11,6 +11,8 @@ use smol::lock::Mutex;
 use turbopump_core::batch::Batch;
 use turbopump_std::backend::Backend;
 use turbopump_std::batch::{BatchSender, BatchSettings, handler_fn};
+use turbopump_std::broker::{BrokerConfig, EmbeddedBroker};
+use turbopump_std::client::{Client, ClientConfig, Message, ReceivedMessage};
 use turbopump_std::monitor::{Monitor, MonitorConfig, Sources};
 use turbopump_std::net::{ConnectionPool, PoolSettings};
 use turbopump_std::tasks::{self, TaskKind};
@@ -20,6 +22,7 @@ on_every_backend![
     own_tasks_count_until_they_end,
     handles_leave_no_tasks_behind,
     a_monitor_shows_tasks_and_leaves_none,
+    u1_consumers_leave_no_tasks_however_they_end,
 ];
 
 static ALONE: Mutex<()> = Mutex::new(());
@@ -92,4 +95,39 @@ async fn a_monitor_shows_tasks_and_leaves_none<B: Backend>(backend: B) {
     for kind in ["monitor_collector", "monitor_listener", "monitor_connection"] {
         until_alive(&backend, kind, 0).await;
     }
+}
+
+async fn u1_consumers_leave_no_tasks_however_they_end<B: Backend>(backend: B) {
+    let _alone = ALONE.lock().await;
+    let broker = EmbeddedBroker::start(backend.clone(), BrokerConfig::default()).await.unwrap();
+    let config = ClientConfig::new(&broker.name_server_address().to_string());
+    for round in 0..20 {
+        let client = Client::start(backend.clone(), config.clone()).await.unwrap();
+        if round % 2 == 0 {
+            client.producer("producers").send(Message::new("Orders", "x")).await.unwrap();
+        }
+        let builder = client.consumer("group").subscribe("Orders", "*").handlers_max(3);
+        let consumer = builder.start(async |_: ReceivedMessage| ()).await.unwrap();
+        assert!(client.consumer("group").start(async |_: ReceivedMessage| ()).await.is_err());
+        match round % 4 {
+            0 => drop(consumer.shutdown(Duration::from_secs(30)).await),
+            1 => drop(client.shutdown(Duration::from_secs(30)).await),
+            2 => drop(consumer),
+            _ => {}
+        }
+    }
+    for kind in [
+        "consumer",
+        "consumer_queue",
+        "consumer_worker",
+        "consumer_lock",
+        "consumer_asked",
+        "client_listener",
+        "client_keeper",
+        "client_heartbeat",
+        "connection_keeper",
+    ] {
+        until_alive(&backend, kind, 0).await;
+    }
+    drop(broker);
 }

@@ -18,6 +18,14 @@ pub type Client = turbopump_std::client::Client<Backend>;
 pub type Admin = turbopump_std::client::Admin<Backend>;
 /// Sends messages to RocketMQ's brokers, on smol.
 pub type Producer = turbopump_std::client::Producer<Backend>;
+/// Consumes messages of RocketMQ's brokers, on smol.
+pub type Consumer = turbopump_std::client::Consumer<Backend>;
+/// The messages of a consumer as a stream, on smol.
+pub type MessageStream = turbopump_std::client::MessageStream<Backend>;
+/// Pulls messages by hand, on smol.
+pub type PullConsumer = turbopump_std::client::PullConsumer<Backend>;
+/// Pulls messages of queues that are assigned by hand, on smol.
+pub type LitePullConsumer = turbopump_std::client::LitePullConsumer<Backend>;
 /// Connections to one endpoint, on smol.
 pub type ConnectionPool = net::ConnectionPool<Backend>;
 /// A connection of a [`ConnectionPool`].

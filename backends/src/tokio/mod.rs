@@ -17,6 +17,14 @@ pub type Client = turbopump_std::client::Client<Backend>;
 pub type Admin = turbopump_std::client::Admin<Backend>;
 /// Sends messages to RocketMQ's brokers, on tokio.
 pub type Producer = turbopump_std::client::Producer<Backend>;
+/// Consumes messages of RocketMQ's brokers, on tokio.
+pub type Consumer = turbopump_std::client::Consumer<Backend>;
+/// The messages of a consumer as a stream, on tokio.
+pub type MessageStream = turbopump_std::client::MessageStream<Backend>;
+/// Pulls messages by hand, on tokio.
+pub type PullConsumer = turbopump_std::client::PullConsumer<Backend>;
+/// Pulls messages of queues that are assigned by hand, on tokio.
+pub type LitePullConsumer = turbopump_std::client::LitePullConsumer<Backend>;
 /// Connections to one endpoint, on tokio.
 pub type ConnectionPool = net::ConnectionPool<Backend>;
 /// A connection of a [`ConnectionPool`].

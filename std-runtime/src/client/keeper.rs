@@ -67,21 +67,29 @@ impl<B: Backend> Inner<B> {
 
     /// Sends the heartbeats that are due, each by a task of its own, so that a silent broker
     /// holds up nobody; returns when the next one is due. None is while there is no group.
-    fn beat_all(&self) -> Option<Instant> {
+    fn beat_all(self: &Arc<Self>) -> Option<Instant> {
         let tokens = self.groups.tokens();
         if tokens.is_empty() || self.closing.is_over() {
             return None;
         }
-        let body = self.heartbeat()?;
         let (now, every) = (self.backend.now(), self.config.heartbeat_interval);
-        let (names, body): (Arc<[Box<str>]>, Arc<[u8]>) = (tokens.into(), body.into());
+        let names: Arc<[Box<str>]> = tokens.into();
         let within = ANSWER_WITHIN.min(every.max(ANSWER_WITHIN_LEAST));
         let brokers = self.brokers();
         for peer in brokers.iter().filter(|peer| peer.begin_beat(now, every, &names)) {
-            let (peer, body, names) = (Arc::clone(peer), Arc::clone(&body), Arc::clone(&names));
+            let (peer, weak) = (Arc::clone(peer), Arc::downgrade(self));
             let bell = Arc::clone(&self.groups.bell);
             kinds::CLIENT_HEARTBEAT.spawn(&self.backend, async move {
-                peer.beat(&body, names, within).await;
+                // As late as can be: what is older than what somebody else has said meanwhile would
+                // take groups back that are new.
+                let fresh = weak.upgrade().and_then(|inner| {
+                    let names: Arc<[Box<str>]> = inner.groups.tokens().into();
+                    Some((names, inner.heartbeat()?))
+                });
+                match fresh {
+                    Some((names, body)) => peer.beat(&body, names, within).await,
+                    None => peer.note_missed(now),
+                }
                 drop(peer);
                 // The next one is due at another time now.
                 bell.ring();
@@ -189,7 +197,8 @@ impl<B: Backend> Peer<B> {
     }
 }
 
-/// A body as JSON. Names may be written longer than they are, so that its length is found by trying.
+/// A body as JSON. Names may be written longer than they are, so that its length is found by
+/// trying.
 pub(super) fn json<'a>(body: &impl Body<'a>, dialect: Dialect) -> Option<Vec<u8>> {
     let mut bytes = vec![0; 1_024];
     loop {

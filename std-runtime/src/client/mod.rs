@@ -111,11 +111,14 @@ pub use completion::Acknowledgement;
 pub use config::{AddressMapper, ClientConfig};
 #[cfg(feature = "config")]
 pub use config::{ConfigError, ConfigErrorKind};
+#[cfg(feature = "monitor")]
+pub use consumer::consumer_alert_rules;
 pub use consumer::{
     AssignedQueue, ConsumeError, ConsumeErrorKind, Consumed, ConsumedQueue, Consumer,
     ConsumerBuilder, ConsumerConfig, ConsumerReport, ConsumerStats, FileOffsetStore,
-    IntoAllConsumed, IntoConsumed, MessageStream, NoStore, OffsetStore, ReceivedMessage,
-    StreamMessage, TopicConsumes, UnreadableBody,
+    IntoAllConsumed, IntoConsumed, LitePullConsumer, MessageStream, NoStore, OffsetStore,
+    PullConsumer, PullError, PullRequest, PullResult, ReceivedMessage, StreamMessage,
+    TopicConsumes, UnreadableBody,
 };
 pub use counts::{ClientStats, Closed, PeerCounts, PeerStats};
 pub use error::{ConnectError, SendError, SendErrorKind};
@@ -275,6 +278,18 @@ impl<B: Backend> Client<B> {
     /// handles messages.
     pub fn consumer(&self, group: &str) -> ConsumerBuilder<B> {
         ConsumerBuilder::new(Arc::clone(&self.inner), group)
+    }
+
+    /// Pulls messages by hand, in the name of a group: from whichever queue and offset.
+    #[must_use]
+    pub fn pull_consumer(&self, group: &str) -> PullConsumer<B> {
+        PullConsumer::new(Arc::clone(&self.inner), group)
+    }
+
+    /// Pulls messages of queues that are assigned by hand, in the name of a group.
+    #[must_use]
+    pub fn lite_pull_consumer(&self, group: &str) -> LitePullConsumer<B> {
+        LitePullConsumer::new(self.pull_consumer(group))
     }
 
     /// How its connections, routes and budget are at this moment.

@@ -104,6 +104,8 @@ async fn send_one<B: Backend>(
 #[derive(Clone, Default)]
 struct Got(Arc<Mutex<BTreeMap<String, u32>>>);
 
+type Noted = core::future::Ready<Result<(), UnreadableBody>>;
+
 impl Got {
     fn note(&self, message: &ReceivedMessage) -> Result<(), UnreadableBody> {
         let body = String::from_utf8_lossy(message.body()?).into_owned();
@@ -111,10 +113,7 @@ impl Got {
         Ok(())
     }
 
-    fn handler(
-        &self,
-    ) -> impl Fn(ReceivedMessage) -> core::future::Ready<Result<(), UnreadableBody>> + Send + Sync + use<>
-    {
+    fn handler(&self) -> impl Fn(ReceivedMessage) -> Noted + Send + Sync + use<> {
         let got = self.clone();
         move |message| core::future::ready(got.note(&message))
     }
@@ -252,7 +251,13 @@ async fn tags_are_chosen_by_the_broker_and_again_here<B: Backend>(backend: B) {
     let consumer = consumer.start(got.handler()).await.unwrap();
     until(&backend, "three came", || got.len() == 3).await;
     // What nobody wants counts as done.
-    until(&backend, "all is committed", || is_committed(&broker, "group", "Orders")).await;
+    let shown = || format!("{:?} {:?}", consumer.queues(), broker.stats().group_lags);
+    let end = Instant::now() + Duration::from_secs(25);
+    until(&backend, "all is committed", || {
+        assert!(Instant::now() < end, "{}", shown());
+        is_committed(&broker, "group", "Orders")
+    })
+    .await;
     assert_eq!(got.bodies(), ["1", "3", "5"]);
     assert_eq!(consumer.stats().cached_messages(), 0);
 }

@@ -19,6 +19,9 @@ turbopump_tests::on_every_runtime![
     more_members_than_queues_are_idle,
     strategies_share_as_they_say,
     a_client_may_have_several_groups,
+    u23_members_that_subscribe_to_something_else_are_told,
+    u5_who_has_not_begun_with_a_queue_commits_nothing_of_it,
+    u6_repeats_are_recognised_by_their_ids,
 ];
 
 /// Somebody sets the offsets of a group anew.
@@ -183,4 +186,66 @@ async fn a_client_may_have_several_groups<B: Backend>(backend: B) {
     send(&producer, "Bills", 20..30).await;
     until(&backend, "more came", || gots[1].len() == 20).await;
     assert_eq!((gots[0].len(), two.group()), (20, "two"));
+}
+
+async fn u23_members_that_subscribe_to_something_else_are_told<B: Backend>(backend: B) {
+    let broker = start(&backend).await;
+    let clients = [client(&backend, &broker).await, client(&backend, &broker).await];
+    send(&clients[0].producer("producers"), "Orders", 0..4).await;
+    let mut members = Vec::new();
+    for (client, tags) in clients.iter().zip(["red", "blue || green"]) {
+        let mut settings = eager();
+        settings.rebalance.interval_us = 100_000;
+        let builder = client.consumer("group").with_config(settings).subscribe("Orders", tags);
+        members.push(builder.start(Got::default().handler()).await.unwrap());
+    }
+    let differ = |member: &Consumer<B>| member.stats().subscription_differences().to_vec();
+    // Whoever did not speak last is told, sooner or later.
+    let mut texts: Vec<String> = Vec::new();
+    until(&backend, "one is told", || {
+        texts = members.iter().flat_map(differ).collect();
+        texts.iter().any(|text| text.contains("red") && text.contains("green"))
+    })
+    .await;
+    assert!(texts.iter().all(|text| text.contains("messages are lost")), "{texts:?}");
+}
+
+async fn u6_repeats_are_recognised_by_their_ids<B: Backend>(backend: B) {
+    let broker = start(&backend).await;
+    let client = client(&backend, &broker).await;
+    send(&client.producer("producers"), "Orders", 0..40).await;
+    let got = Got::default();
+    let mut settings = eager();
+    settings.seen_max = 1_000;
+    let builder = client.consumer("group").with_config(settings).subscribe("Orders", "*");
+    let consumer = builder.start(got.handler()).await.unwrap();
+    until(&backend, "all are done", || consumer.stats().done() == 40).await;
+    // Everything is delivered once more, and nothing is handled.
+    reset_offsets(&backend, &broker, "group", "Orders", 0).await;
+    let repeated = || consumer.stats().topics().map(|(_, topic)| topic.repeated()).sum::<u64>();
+    until(&backend, "all came again", || repeated() == 40).await;
+    until(&backend, "all is committed", || is_committed(&broker, "group", "Orders")).await;
+    assert_eq!((got.len(), got.repeats()), (40, vec![]));
+}
+
+async fn u5_who_has_not_begun_with_a_queue_commits_nothing_of_it<B: Backend>(backend: B) {
+    let broker = start(&backend).await;
+    let clients = [client(&backend, &broker).await, client(&backend, &broker).await];
+    send(&clients[0].producer("producers"), "Orders", 0..40).await;
+    let got = Got::default();
+    let first = consumer(&clients[0], "group", "Orders", &got).await;
+    until(&backend, "all came", || got.len() == 40).await;
+    let mut settings = eager();
+    settings.take_delay = Duration::from_secs(60);
+    let builder = clients[1].consumer("group").with_config(settings).subscribe("Orders", "*");
+    let second = builder.start(got.handler()).await.unwrap();
+    // It has queues, and waits for the other to be through with them.
+    until(&backend, "both share", || second.queues().len() >= 2 && has(&first, "Orders") == 2)
+        .await;
+    until(&backend, "all is committed", || is_committed(&broker, "group", "Orders")).await;
+    let report = second.shutdown(Duration::from_secs(20)).await;
+    assert!(report.in_time && report.uncommitted == 0, "{report:?}");
+    assert!(is_committed(&broker, "group", "Orders"), "nothing goes back");
+    until(&backend, "one has all", || has(&first, "Orders") == 4).await;
+    assert_eq!(got.repeats(), []);
 }

@@ -101,9 +101,9 @@ impl<B: Backend> ConsumerBuilder<B> {
         self
     }
 
-    /// Each queue's messages one after the other, in their order: a queue has one handler at a time,
-    /// and its broker gives it to one member. What fails holds its queue, until it is done or was
-    /// tried often enough.
+    /// Each queue's messages one after the other, in their order: a queue has one handler at a
+    /// time, and its broker gives it to one member. What fails holds its queue, until it is done or
+    /// was tried often enough.
     pub fn ordered(mut self) -> Self {
         self.config.mode = ConsumeMode::Ordered;
         self

@@ -51,6 +51,10 @@ pub struct ConsumerConfig {
     pub take_delay: Duration,
     /// Queues that this consumer can have; 1,024.
     pub queues_max: usize,
+    /// Messages that were done last and are recognised by the ids that producers give them, so that
+    /// they are not handled again; 0, by which none is. Each takes 24 bytes. It makes repeats rare:
+    /// those of other members are not known here.
+    pub seen_max: usize,
     /// How long a consumer takes to end that is dropped without being shut down; 5 seconds.
     pub drop_timeout: Duration,
 }
@@ -72,6 +76,7 @@ impl Default for ConsumerConfig {
             ask_timeout: Duration::from_secs(3),
             take_delay: Duration::from_millis(500),
             queues_max: 1_024,
+            seen_max: 0,
             drop_timeout: Duration::from_secs(5),
         }
     }
@@ -91,6 +96,7 @@ impl ConsumerConfig {
             (self.handlers_max == 0, "handlers_max is 0: nothing would be handled"),
             (self.handlers_max > HANDLERS_MAX, "handlers_max is more than 65,536"),
             (self.consume_batch_max == 0, "consume_batch_max is 0: nothing would be handled"),
+            (self.seen_max > SEEN_MAX, "seen_max is more than 100,000,000"),
             (self.queues_max == 0, "queues_max is 0: nothing would be pulled"),
             (self.ask_timeout.is_zero(), "ask_timeout is 0: nothing would be answered in time"),
             (self.pull.suspend_us > SUSPEND_US_MAX, "pull.suspend_us is more than a minute"),
@@ -104,6 +110,8 @@ impl ConsumerConfig {
     }
 }
 
+/// Room is made for all of them.
+const SEEN_MAX: usize = 100_000_000;
 /// Workers are made for all of them.
 const HANDLERS_MAX: usize = 65_536;
 /// Brokers don't wait longer.

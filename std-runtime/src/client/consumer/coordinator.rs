@@ -176,6 +176,12 @@ impl<B: Backend> Group<B> {
             // They have forgotten this one.
             peers.iter().for_each(|peer| peer.has_forgotten());
         }
+        if topic == 0
+            && members.len() > 1
+            && let Some(peer) = peers.first()
+        {
+            self.compare_subscriptions(peer).await;
+        }
         self.apply(topic, &route, &members)
     }
 
@@ -216,53 +222,78 @@ impl<B: Backend> Group<B> {
             .collect();
         queues.sort_unstable();
         queues.dedup();
-        let all: Vec<usize> = (0..queues.len()).collect();
         let wanted = match self.is_broadcasting() {
-            true => all,
-            false => match self.own_share(topic, &queues, members) {
+            true => (0..queues.len()).collect(),
+            false => match self.share_of(topic, &queues, members, &self.inner.client_id) {
                 Some(wanted) => wanted,
                 None => return false,
             },
         };
-        let keys: Vec<QueueKey> = wanted
-            .into_iter()
-            .filter_map(|place| queues.get(place))
-            .map(|queue| QueueKey {
-                topic,
-                broker: queue.broker_name.into(),
-                queue_id: queue.queue_id,
-            })
-            .collect();
+        let keys = keys_of(topic, &queues, wanted);
         let now = self.now();
-        let delays = self.config.mode == ConsumeMode::Concurrent;
-        let delay_us = if delays { us(self.config.take_delay) } else { 0 };
         let mut table = self.table();
-        if topic == 0 {
-            table.note_members(members, now, delay_us);
+        if self.config.mode == ConsumeMode::Concurrent {
+            let before = table.members.insert(topic, members.to_vec());
+            let late = self.had_by_others(topic, &queues, before.unwrap_or_default(), members);
+            table.late = keys_of(topic, &queues, late);
+            table.late_until = now.plus_us(us(self.config.take_delay));
         }
         let applied = table.assignments.apply(now, &keys, |key| key.topic == topic);
         self.run_steps(&mut table, now);
         applied.is_ok()
     }
 
-    fn own_share(
+    /// Queues that other members had before, who are still there: they may not have committed what
+    /// they have handled. Where nobody knows what was before, these are all.
+    fn had_by_others(
+        &self,
+        topic: usize,
+        queues: &[Queue<'_>],
+        before: Vec<String>,
+        members: &[String],
+    ) -> Vec<usize> {
+        let own = &*self.inner.client_id;
+        if before.is_empty() {
+            let is_alone = members.iter().all(|member| **member == *own);
+            return if is_alone { Vec::new() } else { (0..queues.len()).collect() };
+        }
+        if before == members {
+            return Vec::new();
+        }
+        let living = before.iter().filter(|member| ***member != *own && members.contains(member));
+        let shares = living.filter_map(|member| self.share_of(topic, queues, &before, member));
+        shares.flatten().collect()
+    }
+
+    fn share_of(
         &self,
         topic: usize,
         queues: &[Queue<'_>],
         members: &[String],
+        member: &str,
     ) -> Option<Vec<usize>> {
         let members: Vec<&str> = members.iter().map(String::as_str).collect();
         let strategy = self.config.strategy;
         let mut memory = Vec::new();
         memory.resize(strategy.points(members.len()), RingPoint::default());
-        let (mut wanted, own) = (Vec::new(), &*self.inner.client_id);
+        let mut wanted = Vec::new();
         let name = self.wire_topics.get(topic)?;
         let take = |place| wanted.push(place);
-        allocate(strategy, name, queues, &members, own, &mut memory, take).ok()?;
+        allocate(strategy, name, queues, &members, member, &mut memory, take).ok()?;
         Some(wanted)
     }
 }
 
 fn us(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn keys_of(topic: usize, queues: &[Queue<'_>], places: Vec<usize>) -> Vec<QueueKey> {
+    let queues = places.into_iter().filter_map(|place| queues.get(place));
+    let key = |queue: &Queue<'_>| QueueKey {
+        topic,
+        broker: queue.broker_name.into(),
+        queue_id: queue.queue_id,
+    };
+    queues.map(key).collect()
 }

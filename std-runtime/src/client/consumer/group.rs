@@ -4,6 +4,7 @@ use core::sync::atomic::AtomicUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -11,12 +12,13 @@ use alloc::vec::Vec;
 use turbopump_core::backing::Backing;
 use turbopump_core::random::SplitMix64;
 use turbopump_core::rocketmq::consumer::{
-    AssignmentCell, Assignments, ConsumeMode, Epoch, LockCell, Locks, Rebalancing, Stage as Taken,
-    Step,
+    AssignmentCell, Assignments, ConsumeMode, Epoch, LockCell, Locks, Rebalancing, Seen,
+    Stage as Taken, Step,
 };
 use turbopump_core::time::{Clock, Instant};
 
 use super::Store;
+use super::checks;
 use super::config::ConsumerConfig;
 use super::description::Description;
 use super::handler::AnyHandler;
@@ -65,6 +67,8 @@ pub(in crate::client) struct Group<B: Backend> {
     /// Messages that are handled at brokers' wish.
     pub(super) direct: AtomicUsize,
     table: Mutex<Table>,
+    /// Ids of messages that are done.
+    seen: Mutex<Option<Seen<'static>>>,
     random: Mutex<SplitMix64>,
 }
 
@@ -77,10 +81,12 @@ pub(super) struct Table {
     pub(super) locks: Option<Locks<'static>>,
     /// Brokers by their numbers in the locks.
     pub(super) brokers: Vec<Arc<str>>,
-    /// The members of the group, when queues were shared last.
-    pub(super) members: Vec<String>,
-    /// When it begins with queues that are taken now.
-    pub(super) begin: Instant,
+    /// The members of the group when queues were shared last, by topic.
+    pub(super) members: BTreeMap<usize, Vec<String>>,
+    /// Queues that members have who are still there, and when it begins with those of them that
+    /// are taken.
+    pub(super) late: Vec<QueueKey>,
+    pub(super) late_until: Instant,
     /// Queues whose last offset may not be committed.
     pub(super) uncommitted: usize,
 }
@@ -110,10 +116,12 @@ impl<B: Backend> Group<B> {
             rebalancing: Rebalancing::new(config.rebalance, now),
             locks,
             brokers: Vec::new(),
-            members: Vec::new(),
-            begin: now,
+            members: BTreeMap::new(),
+            late: Vec::new(),
+            late_until: now,
             uncommitted: 0,
         };
+        let seen = checks::seen(config.seen_max, inner.backend.random_seed());
         let random = SplitMix64::new(inner.backend.random_seed());
         let topics = description.topics.iter();
         Self {
@@ -132,6 +140,7 @@ impl<B: Backend> Group<B> {
             stopping: Stopping::default(),
             direct: AtomicUsize::new(0),
             table: Mutex::new(table),
+            seen: Mutex::new(seen),
             random: Mutex::new(random),
             inner,
         }
@@ -140,6 +149,10 @@ impl<B: Backend> Group<B> {
     /// Taken before a queue's own lock, never after it.
     pub(super) fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn seen(&self) -> MutexGuard<'_, Option<Seen<'static>>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn random(&self) -> MutexGuard<'_, SplitMix64> {
@@ -215,7 +228,7 @@ impl<B: Backend> Group<B> {
         };
         let (from, wire_topic) = (Arc::new(from), Arc::clone(wire_topic));
         let (topic, config) = (key.topic, &self.config);
-        let begin = table.begin.max(now);
+        let begin = if table.late.contains(&key) { table.late_until.max(now) } else { now };
         let queue =
             OwnedQueue::new(from, wire_topic, topic, place, epoch, bell, flow, config, begin);
         let queue = Arc::new(queue);
@@ -284,17 +297,6 @@ impl Table {
         let stages = [Taken::Owned, Taken::Stopping, Taken::Committing, Taken::Unlocking];
         let has = |stage| self.assignments.places(stage).next().is_some();
         !stages.into_iter().chain([Taken::Left, Taken::Lingering]).any(has)
-    }
-
-    /// These are the members now; queues that are taken from those that are still there are left to
-    /// them for a while.
-    pub(super) fn note_members(&mut self, members: &[String], now: Instant, delay_us: u64) {
-        let stays = |member: &String| members.binary_search(member).is_ok();
-        let takes_from_living = members.len() > 1 && self.members.iter().all(stays);
-        self.begin = if takes_from_living { now.plus_us(delay_us) } else { now };
-        if self.members != members {
-            self.members = members.to_vec();
-        }
     }
 
     fn broker_number(&mut self, name: &Arc<str>) -> u32 {

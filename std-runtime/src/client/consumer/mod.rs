@@ -18,16 +18,20 @@
 //! | `ready` | queues that have messages for workers |
 //! | `worker`, `handler`, `batching` | handlers, and what follows from what they say |
 //! | `stream` | messages as a stream |
+//! | `checks` | repeats by their ids, and members that subscribe to something else |
 //! | `locking` | locks of ordered queues |
+//! | `pull`, `lite_pull` | pulling by hand, of queues that are chosen |
 //! | `unpack`, `received` | records of a frame, and messages as handlers get them |
 //! | `offsets` | offsets that brokers don't keep |
 //! | `asked` | what brokers ask |
+//! | `rules` | when somebody should look after a consumer (feature `monitor`) |
 //! | `stats`, `report` | what is counted, and what became of it in the end |
 
 mod asked;
 mod asking;
 mod batching;
 mod builder;
+mod checks;
 mod config;
 mod coordinator;
 mod description;
@@ -35,12 +39,16 @@ mod error;
 mod flow;
 mod group;
 mod handler;
+mod lite_pull;
 mod locking;
 mod offsets;
+mod pull;
 mod queue;
 mod ready;
 mod received;
 mod report;
+#[cfg(feature = "monitor")]
+mod rules;
 mod stats;
 mod stream;
 mod task;
@@ -63,9 +71,13 @@ pub use builder::ConsumerBuilder;
 pub use config::ConsumerConfig;
 pub use error::{ConsumeError, ConsumeErrorKind};
 pub use handler::{Consumed, IntoConsumed};
+pub use lite_pull::LitePullConsumer;
 pub use offsets::{ConsumedQueue, FileOffsetStore, NoStore, OffsetStore};
+pub use pull::{PullConsumer, PullError, PullRequest, PullResult};
 pub use received::{ReceivedMessage, UnreadableBody};
 pub use report::ConsumerReport;
+#[cfg(feature = "monitor")]
+pub use rules::consumer_alert_rules;
 pub use stats::{ConsumerStats, TopicConsumes};
 pub use stream::{MessageStream, StreamMessage};
 

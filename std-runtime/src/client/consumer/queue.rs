@@ -271,7 +271,8 @@ impl OwnedQueue {
         let later = state.later.iter().map(|(at, _)| *at).min().filter(|_| runs);
         let rests = state.rests_until.filter(|_| runs);
         let is_open = runs || state.stage == Stage::Committing;
-        let commits = is_open && !state.is_committing && state.window.poll_commit().is_some();
+        let is_open = is_open && state.pulling.is_some() && !state.is_committing;
+        let commits = is_open && state.window.poll_commit().is_some();
         let commit = commits.then_some(state.commit_at);
         [request, later, rests, commit].into_iter().flatten().min()
     }

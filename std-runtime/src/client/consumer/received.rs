@@ -110,8 +110,8 @@ impl fmt::Display for UnreadableBody {
         match self {
             Self::Damaged { expected, found } => write!(
                 f,
-                "the body has the checksum {found}, and should have {expected}: it is damaged; look \
-                 at the broker's disk"
+                "the body has the checksum {found}, and should have {expected}: it is damaged; \
+                 look at the broker's disk"
             ),
             Self::Restore(error) => write!(f, "the body can't be restored: {error}"),
         }

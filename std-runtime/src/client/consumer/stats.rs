@@ -1,10 +1,11 @@
 //! What a consumer counts, and what it is called.
 
 use core::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use turbopump_core::descriptor;
 use turbopump_core::stats::{
@@ -28,10 +29,12 @@ pub(super) enum Became {
     GivenUp,
     /// Somebody else has the queue by now, or its offset was set anew.
     Stale,
+    /// It was done before.
+    Repeated,
 }
 
 impl Became {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Done,
         Self::Retried,
         Self::Dead,
@@ -39,6 +42,7 @@ impl Became {
         Self::Again,
         Self::GivenUp,
         Self::Stale,
+        Self::Repeated,
     ];
 
     const fn name(self) -> &'static str {
@@ -50,6 +54,7 @@ impl Became {
             Self::Again => "again",
             Self::GivenUp => "given_up",
             Self::Stale => "stale",
+            Self::Repeated => "repeated",
         }
     }
 }
@@ -122,6 +127,13 @@ impl TopicConsumes {
         self.count(Became::Stale)
     }
 
+    /// Messages that were done before, and not handled again:
+    /// [`ConsumerConfig::seen_max`](super::ConsumerConfig::seen_max).
+    #[must_use]
+    pub fn repeated(&self) -> u64 {
+        self.count(Became::Repeated)
+    }
+
     /// Bytes that pulls have brought.
     #[must_use]
     pub const fn bytes(&self) -> u64 {
@@ -152,7 +164,7 @@ impl TopicConsumes {
 static MESSAGES: Descriptor = descriptor!(
     Kind::Counter,
     "turbopump_consume_messages_total",
-    "Messages by what became of them: ok, retry, dlq, panic, again, given_up, stale."
+    "Messages by what became of them: ok, retry, dlq, panic, again, given_up, stale, repeated."
 );
 static BYTES: Descriptor = descriptor!(
     Kind::Counter,
@@ -192,6 +204,11 @@ static UNDER_WAY_BYTES: Descriptor = descriptor!(
     "turbopump_consumer_under_way_bytes",
     "Bytes of all consumers of the client that are under way, with what pulls may bring.",
     Unit::BYTES
+);
+static DIFFERENCES: Descriptor = descriptor!(
+    Kind::Gauge,
+    "turbopump_consumer_subscription_differences",
+    "In how much another member of the group subscribes to something else."
 );
 static ASSIGNED: Descriptor = descriptor!(
     Kind::Gauge,
@@ -236,7 +253,8 @@ static EVENTS: [Descriptor; Event::ALL.len()] = [
         "Pulls of which the broker did not know the subscription."
     ),
 ];
-static FAMILIES: [&Descriptor; 17] = [
+static FAMILIES: [&Descriptor; 18] = [
+    &DIFFERENCES,
     &UNDER_WAY,
     &UNDER_WAY_BYTES,
     &MESSAGES,
@@ -308,6 +326,8 @@ pub(super) struct ConsumeStats {
     pub(super) abandoned: AtomicU64,
     /// Why a handler has failed last.
     failure: Mutex<Option<Box<str>>>,
+    /// In what members of the group differ.
+    differences: Mutex<Vec<String>>,
 }
 
 impl ConsumeStats {
@@ -318,6 +338,7 @@ impl ConsumeStats {
             completed: AtomicU64::new(0),
             abandoned: AtomicU64::new(0),
             failure: Mutex::default(),
+            differences: Mutex::default(),
         }
     }
 
@@ -351,6 +372,14 @@ impl ConsumeStats {
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
     }
 
+    fn differences(&self) -> MutexGuard<'_, Vec<String>> {
+        self.differences.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn note_differences(&self, found: Vec<String>) {
+        *self.differences() = found;
+    }
+
     pub(super) fn report(
         &self,
         queues: usize,
@@ -365,6 +394,7 @@ impl ConsumeStats {
             messages,
             bytes,
             under_way,
+            differences: self.differences().clone(),
             last_failure: failure.as_deref().map(String::from),
         }
     }
@@ -379,6 +409,7 @@ pub struct ConsumerStats {
     messages: usize,
     bytes: u64,
     under_way: (u64, u64),
+    differences: Vec<String>,
     last_failure: Option<String>,
 }
 
@@ -465,7 +496,8 @@ impl ConsumerStats {
         self.event(Event::PullFailed)
     }
 
-    /// Queues that went on at another offset, because somebody has set it anew or messages are gone.
+    /// Queues that went on at another offset, because somebody has set it anew, or messages are
+    /// gone.
     #[must_use]
     pub fn offsets_moved(&self) -> u64 {
         self.event(Event::Moved)
@@ -476,6 +508,13 @@ impl ConsumerStats {
     #[must_use]
     pub fn subscriptions_unknown(&self) -> u64 {
         self.event(Event::SubscriptionUnknown)
+    }
+
+    /// In what another member of the group subscribes to something else, as a broker was told last:
+    /// messages are lost until all members subscribe to the same.
+    #[must_use]
+    pub fn subscription_differences(&self) -> &[String] {
+        &self.differences
     }
 
     /// Why a handler has failed last.
@@ -498,6 +537,7 @@ impl Source for ConsumerStats {
         let gauge = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
         samples.gauge(&UNDER_WAY, &[], gauge(messages))?;
         samples.gauge(&UNDER_WAY_BYTES, &[], gauge(bytes))?;
+        samples.gauge(&DIFFERENCES, &[], self.differences.len())?;
         samples.gauge(&ASSIGNED, &[], self.queues)?;
         for (descriptor, count) in EVENTS.iter().zip(self.events) {
             samples.counter(descriptor, &[], Counter::from(count))?;

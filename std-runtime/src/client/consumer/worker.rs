@@ -56,6 +56,11 @@ impl<B: Backend> Group<B> {
         HandedOut { epoch, deliveries }: HandedOut,
     ) {
         let read = |one: &Delivery| one.message(&queue.from, &self.restorer);
+        let mut deliveries = deliveries;
+        deliveries.retain(|delivery| !self.drop_repeat(queue, epoch, delivery));
+        if deliveries.is_empty() {
+            return;
+        }
         let messages: Vec<_> = deliveries.iter().map(read).collect();
         let readable = messages.iter().flatten().count();
         let begin = self.now();
@@ -87,6 +92,20 @@ impl<B: Backend> Group<B> {
                 }
             }
         }
+    }
+
+    /// Whether it was done before; then it needs no more care.
+    fn drop_repeat(&self, queue: &Arc<OwnedQueue>, epoch: Epoch, delivery: &Delivery) -> bool {
+        // Nothing is read where nothing is remembered.
+        if self.config.seen_max == 0 {
+            return false;
+        }
+        let message = delivery.message(&queue.from, &self.restorer);
+        let is_repeat = message.is_some_and(|message| self.is_repeat(&message));
+        if is_repeat {
+            self.settle(queue, epoch, delivery.offset, Became::Repeated);
+        }
+        is_repeat
     }
 
     fn note(&self, queue: &OwnedQueue, said: &Said) {
@@ -141,7 +160,12 @@ impl<B: Backend> Group<B> {
                 Followed::Rests(until, delivery)
             }
             Next::GiveUp => self.settle(queue, epoch, delivery.offset, Became::GivenUp),
-            _ => self.settle(queue, epoch, delivery.offset, became),
+            _ => {
+                if became == Became::Done {
+                    self.remember(message);
+                }
+                self.settle(queue, epoch, delivery.offset, became)
+            }
         }
     }
 

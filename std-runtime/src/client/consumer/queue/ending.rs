@@ -1,5 +1,5 @@
-//! Offsets that are committed, and what ends the taking of a queue: giving it away, an offset that is
-//! set anew, a lock that is lost.
+//! Offsets that are committed, and what ends the taking of a queue: giving it away, an offset that
+//! is set anew, a lock that is lost.
 
 use turbopump_core::rocketmq::consumer::{Epoch, Pulling, Start};
 use turbopump_core::time::Instant;
@@ -17,7 +17,8 @@ impl OwnedQueue {
         if !is_open || now < state.commit_at || state.is_committing {
             return None;
         }
-        let offset = state.window.poll_commit()?;
+        // Nobody knows an offset before the beginning is found.
+        let offset = state.pulling.is_some().then(|| state.window.poll_commit()).flatten()?;
         state.is_committing = true;
         Some(Commit { epoch: state.epoch, offset })
     }
@@ -85,6 +86,10 @@ impl OwnedQueue {
     pub(in crate::client::consumer) fn restart(&self, now: Instant, epoch: Epoch, offset: i64) {
         let mut state = self.state();
         state.epoch = epoch;
+        if !matches!(state.stage, Stage::Finding | Stage::Running) {
+            // Without its lock it begins nowhere.
+            return;
+        }
         state.waiting.clear();
         state.later.clear();
         state.rests_until = None;
