@@ -4,7 +4,7 @@ use core::error::Error;
 use core::net::SocketAddr;
 
 use turbopump::runtime::backend::Backend;
-use turbopump::runtime::client::{Client, alert_rules};
+use turbopump::runtime::client::{Client, Producer, alert_rules};
 use turbopump::runtime::monitor::alerts::default_rules;
 use turbopump::runtime::monitor::{Monitor, MonitorConfig, Sources};
 
@@ -19,6 +19,17 @@ impl<B: Backend> Watch<B> {
         if let Some(monitor) = self.0 {
             monitor.stop().await;
         }
+    }
+}
+
+/// What a producer counts.
+pub(crate) fn producer<B: Backend>(
+    producer: &Producer<B>,
+) -> impl FnOnce(&Sources) -> Result<(), Box<dyn Error>> + use<B> {
+    let sends = producer.clone();
+    move |sources| {
+        sources.register(&[], move || sends.stats())?.forever();
+        Ok(())
     }
 }
 

@@ -118,11 +118,8 @@ async fn load<B: Backend>(
     }
     let producer = client.producer_with("turbopump-load", settings)?;
     let runtime = arguments.backend;
-    let (address, sends) = (arguments.monitor.0, producer.clone());
-    let monitor = watch::start(backend.clone(), runtime, address, &client, move |sources| {
-        sources.register(&[], move || sends.stats())?.forever();
-        Ok(())
-    });
+    let (address, register) = (arguments.monitor.0, watch::producer(&producer));
+    let monitor = watch::start(backend.clone(), runtime, address, &client, register);
     let monitor = monitor.await.map_err(|error| error.to_string())?;
     let body = Bytes::from(vec![b'x'; arguments.bytes as usize]);
     let first = Message::new(arguments.topic.clone(), body.clone());

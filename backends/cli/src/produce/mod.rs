@@ -82,12 +82,8 @@ async fn produce<B: Backend>(
     let client = Client::start(backend.clone(), config).await?;
     let producer = client.producer_with(&arguments.group, arguments.client.producer_settings()?)?;
     let (runtime, address) = (arguments.client.backend, arguments.monitor.0);
-    let sends = producer.clone();
-    let monitor = watch::start(backend.clone(), runtime, address, &client, move |sources| {
-        sources.register(&[], move || sends.stats())?.forever();
-        Ok(())
-    });
-    let monitor = monitor.await?;
+    let register = watch::producer(&producer);
+    let monitor = watch::start(backend.clone(), runtime, address, &client, register).await?;
     let mut sender = Sender {
         producer,
         arguments,
