@@ -49,8 +49,8 @@ pub use topic::{
 /// Makes, lists, describes and deletes topics, and looks after consumer groups: a cheap handle.
 ///
 /// Topics and groups are in the client's namespace, if it has one; only lists have all of them, by
-/// their full names. Each call has the time of a send, [`ClientConfig::send`](super::ClientConfig::send), for
-/// everything that belongs to it.
+/// their full names. Each call has the time of a send,
+/// [`ClientConfig::send`](super::ClientConfig::send), for everything that belongs to it.
 ///
 /// ```no_run
 /// use turbopump_std::backend::Backend;
