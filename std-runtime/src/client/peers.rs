@@ -125,11 +125,13 @@ impl<B: Backend> Peers<B> {
         // Heads, answers and short bodies; then bodies up to the longest, with what goes before.
         let longest = config.message_bytes_max.saturating_add(64 << 10);
         let mut classes = Vec::from([
-            ClassLayout::new(512, 4_096),
-            ClassLayout::new(4_096, 1_024),
-            ClassLayout::new(65_536, 256),
-            // Batches of the default size, which would take a megabyte each.
-            ClassLayout::new(160 << 10, 64),
+            ClassLayout::new(512, 8_192),
+            ClassLayout::new(4_096, 4_096),
+            ClassLayout::new(65_536, 512),
+            // Batches of the default size, which would take a megabyte each; then pulls, which
+            // stay until their last message is handled.
+            ClassLayout::new(160 << 10, 128),
+            ClassLayout::new(320 << 10, 128),
             ClassLayout::new(1 << 20, 32),
         ]);
         if longest > 1 << 20 {

@@ -216,8 +216,11 @@ impl<B: Backend> Inner<B> {
         let now = self.clock.now().at;
         let known = self.routes.by_topic().get(topic).cloned();
         let known = known.filter(|route| !route.is_template);
-        if let Some(route) = known.as_ref().filter(|route| !route.is_due(now)) {
-            return Ok(Arc::clone(route));
+        if let Some(route) = &known {
+            if !route.is_due(now) {
+                return Ok(Arc::clone(route));
+            }
+            route.quiet_until_us.store(now.plus_us(QUIET_US).as_us(), Ordering::Relaxed);
         }
         match (self.ask_name_servers(topic, i32::MAX, until).await, known) {
             (Ok(Said::Route(route)), _) => Ok(self.keep(topic, route)),

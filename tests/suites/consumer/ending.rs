@@ -15,6 +15,7 @@ turbopump_tests::on_every_runtime![
     u4_a_handler_that_never_returns_is_given_up_in_time,
     u4_nobody_answers_and_it_ends_in_time,
     u4_a_client_ends_its_consumers_first,
+    u4_a_slow_commit_does_not_hold_up_the_last_one,
     brokers_hear_that_it_leaves,
 ];
 
@@ -46,6 +47,39 @@ async fn u4_what_is_handled_when_it_ends_is_not_handled_again<B: Backend>(backen
     }
     let _consumer = consumer(&client, "group", "Orders", &got).await;
     until(&backend, "all came", || got.len() == 1_500).await;
+    assert_eq!(got.repeats(), []);
+}
+
+/// One that is under way while a queue is given away: what was handled since is committed at once
+/// afterwards, not at the next interval.
+async fn u4_a_slow_commit_does_not_hold_up_the_last_one<B: Backend>(backend: B) {
+    let broker = start(&backend).await;
+    let client = client(&backend, &broker).await;
+    let producer = client.producer("producers");
+    let got = Got::default();
+    let mut config = eager();
+    config.commit_interval = Duration::from_secs(2);
+    let note = got.clone();
+    let consumer = client.consumer("group").with_config(config).subscribe("Orders", "*");
+    let consumer = consumer
+        .start(move |message: ReceivedMessage| {
+            let note = note.clone();
+            async move { note.note(&message) }
+        })
+        .await
+        .unwrap();
+    broker.inject(Fault::new(FaultAction::Delay(Duration::from_millis(400))).of_code(15));
+    send(&producer, "Orders", 0..40).await;
+    until(&backend, "all came", || got.len() == 40).await;
+    drop(broker.take_journal());
+    until(&backend, "a commit is under way", || {
+        broker.take_journal().iter().any(|entry| entry.code == 15)
+    })
+    .await;
+    send(&producer, "Orders", 40..80).await;
+    until(&backend, "all came", || got.len() == 80).await;
+    let report = consumer.shutdown(Duration::from_millis(1_500)).await;
+    assert!(report.in_time && report.uncommitted == 0, "{report:?}");
     assert_eq!(got.repeats(), []);
 }
 

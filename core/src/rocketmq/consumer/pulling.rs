@@ -93,7 +93,7 @@ pub enum PullOutcome {
         /// The offset.
         next_offset: i64,
     },
-    /// The position is outside the queue, or was reset. Nothing is pulled before
+    /// The position is behind the end of the queue, or was reset. Nothing is pulled before
     /// [`Pulling::restart`]; until then the queue's window is reset and the offset committed.
     Moved {
         /// Where it was.
@@ -268,8 +268,15 @@ impl Pulling {
                 PullOutcome::Nothing { next_offset: self.offset }
             }
             response_code::PULL_OFFSET_MOVED => {
+                let to = correct_offset(&answer);
+                if self.offset < answer.min_offset {
+                    // It is too old to be kept, and can't be pulled; what was pulled is handled
+                    // all the same.
+                    self.advance(to, now);
+                    return PullOutcome::Nothing { next_offset: self.offset };
+                }
                 self.state = State::Stopped;
-                PullOutcome::Moved { from: self.offset, to: correct_offset(&answer) }
+                PullOutcome::Moved { from: self.offset, to }
             }
             response_code::FLOW_CONTROL => {
                 let at = now.plus_us(self.policy.flow_control_us);
@@ -428,6 +435,12 @@ mod tests {
             assert!(pulling.poll_pull(at(2)));
             assert_eq!(pulling.offset(), to);
         }
+        // The oldest messages have gone: those that were pulled are handled.
+        let gone = PullAnswer { code: 21, next_offset: 150, min_offset: 150, max_offset: 500 };
+        let (mut pulling, number) = begun(100);
+        let outcome = pulling.handle_answer(at(1), number, gone, random);
+        assert_eq!(outcome, PullOutcome::Nothing { next_offset: 150 });
+        assert!(pulling.poll_pull(at(1)) && pulling.offset() == 150);
         let empty = PullAnswer { code: 21, next_offset: 5, min_offset: 0, max_offset: -1 };
         let (mut pulling, number) = begun(100);
         let outcome = pulling.handle_answer(at(1), number, empty, random);

@@ -101,6 +101,7 @@ impl<B: Backend> Group<B> {
             self.abandon.call();
         }
         let mut table = self.table();
+        table.assignments.handle_timeout(now);
         self.run_steps(&mut table, now);
         self.tend_locks(&mut table, now);
         if table.is_empty() || all <= now {
@@ -108,7 +109,8 @@ impl<B: Backend> Group<B> {
         }
         let at = if handlers <= now { all } else { handlers };
         let locks_at = table.locks.as_ref().and_then(|locks| locks.poll_timeout());
-        Some(locks_at.map_or(at, |locks_at| locks_at.min(at)))
+        let steps_at = table.assignments.poll_timeout();
+        [Some(at), locks_at, steps_at].into_iter().flatten().min()
     }
 
     fn handle_shared(&self, is_done: bool) {

@@ -1,9 +1,12 @@
 //! Offsets of groups whose members each get all messages: kept by the member itself.
 
 use core::future::Future;
+use core::panic::AssertUnwindSafe;
 use core::pin::Pin;
+use core::time::Duration;
 use std::fs;
 use std::io::{self, Write};
+use std::panic::catch_unwind;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -161,7 +164,10 @@ pub(super) trait Store: Send + Sync {
 
 pub(super) type Storing<'s, T> = Pin<Box<dyn Future<Output = T> + Send + 's>>;
 
-/// A user's store, on threads where blocking does no harm.
+/// After a store has panicked.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A user's store, on threads where blocking does no harm. A panic of it is a failure.
 pub(super) struct Blocking<B> {
     backend: B,
     store: Arc<dyn OffsetStore>,
@@ -175,12 +181,22 @@ impl<B: Backend> Blocking<B> {
 
 impl<B: Backend> Store for Blocking<B> {
     fn load(&self, queue: ConsumedQueue) -> Storing<'_, Option<i64>> {
-        let store = Arc::clone(&self.store);
-        Box::pin(self.backend.run_blocking(move || store.load(&queue)))
+        Box::pin(async move {
+            loop {
+                let (store, queue) = (Arc::clone(&self.store), queue.clone());
+                let load = move || catch_unwind(AssertUnwindSafe(|| store.load(&queue)));
+                if let Ok(offset) = self.backend.run_blocking(load).await {
+                    return offset;
+                }
+                // Nobody knows where it is: that is no reason to begin anew.
+                self.backend.sleep_until(self.backend.now() + PAUSE).await;
+            }
+        })
     }
 
     fn save(&self, queue: ConsumedQueue, offset: i64) -> Storing<'_, bool> {
         let store = Arc::clone(&self.store);
-        Box::pin(self.backend.run_blocking(move || store.save(&queue, offset).is_ok()))
+        let save = move || catch_unwind(AssertUnwindSafe(|| store.save(&queue, offset).is_ok()));
+        Box::pin(async move { self.backend.run_blocking(save).await.unwrap_or(false) })
     }
 }

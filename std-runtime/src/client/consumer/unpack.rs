@@ -68,6 +68,11 @@ pub(super) struct Unpacked {
 /// Takes the body of an answer apart.
 pub(super) fn unpack(body: &Bytes, subscription: &Subscription<'_>) -> Unpacked {
     let filters = subscription.tags().next().is_some();
+    // Where nobody can tell, the broker has chosen it.
+    let is_unwanted = |stored: &StoredMessage<'_>| {
+        let properties = stored.properties();
+        filters && properties.is_ok_and(|properties| !subscription.matches(properties.tags()))
+    };
     let mut unpacked = Unpacked::default();
     let mut messages = Messages::new(body);
     loop {
@@ -76,14 +81,14 @@ pub(super) fn unpack(body: &Bytes, subscription: &Subscription<'_>) -> Unpacked 
         let record = || body.slice(begin..messages.position());
         match message {
             Ok(stored) if stored.sys_flag.is_inner_batch() => {
-                unpacked.is_damaged |= unpack_inner(&stored, &mut unpacked.deliveries).is_none();
+                let inner = unpack_inner(&stored, &is_unwanted, &mut unpacked.deliveries);
+                unpacked.is_damaged |= inner.is_none();
             }
             Ok(stored) => {
                 let (offset, handling) =
                     (stored.queue_offset, Handling::new(stored.reconsume_times));
                 let (record, unknown) = (record(), None);
-                let tag = || stored.properties().ok().and_then(|properties| properties.tags());
-                let is_unwanted = filters && !subscription.matches(tag());
+                let is_unwanted = is_unwanted(&stored);
                 unpacked.deliveries.push(Delivery {
                     record,
                     unknown,
@@ -109,7 +114,11 @@ pub(super) fn unpack(body: &Bytes, subscription: &Subscription<'_>) -> Unpacked 
 
 /// The messages of an inner batch, each as a record of its own: these are copied. Brokers make such
 /// batches for topics of the type batch only, and don't compress them as a whole.
-fn unpack_inner(outer: &StoredMessage<'_>, deliveries: &mut Vec<Delivery>) -> Option<()> {
+fn unpack_inner(
+    outer: &StoredMessage<'_>,
+    is_unwanted: &impl Fn(&StoredMessage<'_>) -> bool,
+    deliveries: &mut Vec<Delivery>,
+) -> Option<()> {
     for message in outer.inner(outer.body)? {
         let message = message.ok()?;
         let sys_flag = SysFlag(message.sys_flag.0 & !(SysFlag::INNER_BATCH | SysFlag::NEED_UNWRAP));
@@ -117,7 +126,9 @@ fn unpack_inner(outer: &StoredMessage<'_>, deliveries: &mut Vec<Delivery>) -> Op
         let mut record = alloc::vec![0; single.encoded_len()];
         let len = single.encode(&mut record).ok()?;
         record.truncate(len);
-        deliveries.push(Delivery::of(record.into())?);
+        let mut delivery = Delivery::of(record.into())?;
+        delivery.is_unwanted = is_unwanted(&single);
+        deliveries.push(delivery);
     }
     Some(())
 }

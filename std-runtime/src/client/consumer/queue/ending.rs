@@ -33,7 +33,15 @@ impl OwnedQueue {
         let mut state = self.state();
         state.is_committing = false;
         let interval_us = self.config.commit_interval_us();
-        let pause_us = if is_committed { interval_us } else { interval_us.min(AGAIN_US) };
+        // What was handled since must not wait where this queue is given away, nor what it was set
+        // to meanwhile.
+        let is_last = matches!(state.stage, Stage::Stopping | Stage::Committing);
+        let is_hurried = is_last || commit.epoch != state.epoch;
+        let pause_us = match is_committed {
+            true if is_hurried => 0,
+            true => interval_us,
+            false => interval_us.min(AGAIN_US),
+        };
         state.commit_at = now.plus_us(pause_us);
         if is_committed {
             state.window.handle_committed(commit.epoch, commit.offset);
@@ -67,8 +75,10 @@ impl OwnedQueue {
 
     /// Its handlers are through, or not waited for: the offset is committed for the last time.
     pub(in crate::client::consumer) fn commit_finally(&self, now: Instant) {
-        self.state().commit_at = now;
-        self.enter(Stage::Committing);
+        let mut state = self.state();
+        (state.commit_at, state.stage) = (now, Stage::Committing);
+        drop(state);
+        self.bell.ring();
     }
 
     /// It is somebody else's.
@@ -106,8 +116,9 @@ impl OwnedQueue {
             }
         }
         state.stage = Stage::Running;
-        drop(state);
+        // Before anybody pulls for it again, who would find what the pull before has reserved.
         self.flow.forget();
+        drop(state);
         self.bell.ring();
     }
 
@@ -135,8 +146,8 @@ impl OwnedQueue {
         state.waits_for_span = false;
         state.pulling = None;
         state.window = no_window();
-        drop(state);
         self.flow.forget();
+        drop(state);
         self.bell.ring();
     }
 }
