@@ -42,6 +42,7 @@ busy_pause_ms_max = 250
 route_age_ms_max = 10_000
 heartbeat_interval_ms = 9_000
 name_server_timeout_ms = 300
+name_servers_interval_ms = 45_000
 in_flight_messages_max = 500
 in_flight_bytes_max = 65_536
 header_serialization = 'json'
@@ -61,6 +62,7 @@ fn every_key_sets_what_it_says() {
     assert_eq!(config.route_age_max, Duration::from_secs(10));
     assert_eq!(config.heartbeat_interval, Duration::from_secs(9));
     assert_eq!(config.name_server_timeout, Duration::from_millis(300));
+    assert_eq!(config.name_servers_interval, Duration::from_secs(45));
     assert_eq!((config.message_bytes_max, config.compress_from_bytes), (1 << 20, 1_024));
     assert_eq!((config.in_flight_messages_max, config.in_flight_bytes_max), (500, 65_536));
     assert_eq!(config.namespace.as_deref(), Some("shop"));
