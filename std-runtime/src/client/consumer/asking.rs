@@ -81,8 +81,9 @@ impl<B: Backend> Group<B> {
         let StartRequest { number, question, until, .. } = request;
         let answer = match (&self.store, question) {
             (Some(store), StartQuestion::Committed { .. }) => {
-                let known = store.load(queue.from.queue_name()).await;
-                Some(known.map_or((response_code::QUERY_NOT_FOUND, -1), |offset| (0, offset)))
+                let none = (response_code::QUERY_NOT_FOUND, -1);
+                let told = store.load(queue.from.queue_name()).await;
+                told.map(|known| known.map_or(none, |offset| (0, offset)))
             }
             _ => self.ask_question(queue, question, until).await,
         };

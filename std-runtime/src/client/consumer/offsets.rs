@@ -3,7 +3,6 @@
 use core::future::Future;
 use core::panic::AssertUnwindSafe;
 use core::pin::Pin;
-use core::time::Duration;
 use std::fs;
 use std::io::{self, Write};
 use std::panic::catch_unwind;
@@ -155,17 +154,14 @@ impl OffsetStore for FileOffsetStore {
 
 /// A store, as tasks use it.
 pub(super) trait Store: Send + Sync {
-    /// The offset of a queue; `None` where nothing is known.
-    fn load(&self, queue: ConsumedQueue) -> Storing<'_, Option<i64>>;
+    /// The offset of a queue, if there is one; `None` where that can't be told now.
+    fn load(&self, queue: ConsumedQueue) -> Storing<'_, Option<Option<i64>>>;
 
     /// Keeps the offset of a queue; true where it is kept.
     fn save(&self, queue: ConsumedQueue, offset: i64) -> Storing<'_, bool>;
 }
 
 pub(super) type Storing<'s, T> = Pin<Box<dyn Future<Output = T> + Send + 's>>;
-
-/// After a store has panicked.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// A user's store, on threads where blocking does no harm. A panic of it is a failure.
 pub(super) struct Blocking<B> {
@@ -180,23 +176,16 @@ impl<B: Backend> Blocking<B> {
 }
 
 impl<B: Backend> Store for Blocking<B> {
-    fn load(&self, queue: ConsumedQueue) -> Storing<'_, Option<i64>> {
-        Box::pin(async move {
-            loop {
-                let (store, queue) = (Arc::clone(&self.store), queue.clone());
-                let load = move || catch_unwind(AssertUnwindSafe(|| store.load(&queue)));
-                if let Ok(offset) = self.backend.run_blocking(load).await {
-                    return offset;
-                }
-                // Nobody knows where it is: that is no reason to begin anew.
-                self.backend.sleep_until(self.backend.now() + PAUSE).await;
-            }
-        })
+    fn load(&self, queue: ConsumedQueue) -> Storing<'_, Option<Option<i64>>> {
+        let store = Arc::clone(&self.store);
+        let load = move || catch_unwind(AssertUnwindSafe(|| store.load(&queue))).ok();
+        Box::pin(self.backend.run_blocking(load))
     }
 
     fn save(&self, queue: ConsumedQueue, offset: i64) -> Storing<'_, bool> {
         let store = Arc::clone(&self.store);
-        let save = move || catch_unwind(AssertUnwindSafe(|| store.save(&queue, offset).is_ok()));
-        Box::pin(async move { self.backend.run_blocking(save).await.unwrap_or(false) })
+        let save = move || store.save(&queue, offset).is_ok();
+        let save = move || catch_unwind(AssertUnwindSafe(save)).unwrap_or(false);
+        Box::pin(self.backend.run_blocking(save))
     }
 }
